@@ -1,0 +1,1 @@
+"""Predictions over files of data."""

@@ -1,0 +1,181 @@
+"""The command ``lstm-infer``: arguments, messages and exit statuses; the work is done elsewhere.
+
+Exit status: 0 done; 1 the job failed, or verify found a difference; 2 wrong usage, bad model or input; 130 interrupted;
+143 terminated. Nothing heavy is imported before a command runs, so ``--help`` is instant.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+from . import __version__
+
+EXAMPLES = """examples:
+  lstm-infer summary model.h5
+  lstm-infer predict model.h5 data.npy -o predictions.csv
+  lstm-infer predict architecture.json data.csv --weights weights.h5
+  cat data.csv | lstm-infer predict model.keras - > predictions.csv
+  lstm-infer verify model.h5 golden.npz
+"""
+
+
+def main(arguments=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        ``sys.argv[1:]`` unless given.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except _Terminated:
+        return _say("terminated", 143)
+    except BrokenPipeError:  # the reader of our output has gone: that is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        return _say(f"{error.filename}: {error.strerror}", 2)
+    except OSError as error:
+        return _say(str(error), 1)
+    except ValueError as error:
+        from .errors import LSTMInferError
+
+        if not isinstance(error, LSTMInferError):
+            raise
+        return _say(str(error), 2)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminated(signum, frame):
+    raise _Terminated
+
+
+def _say(message, status):
+    print(f"lstm-infer: {message}", file=sys.stderr)
+    return status
+
+
+# ---------------------------------------------------------------- arguments
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="lstm-infer",
+        description="Run pretrained Keras LSTM models on a CPU, without TensorFlow.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lstm-infer {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_predict(commands)
+    _add_summary(commands)
+    _add_verify(commands)
+    return parser
+
+
+def _add_predict(commands):
+    command = _command(commands, "predict", _predict, "compute a model's outputs for a file of data")
+    command.add_argument("input", metavar="INPUT", help="npy, npz or csv (one sample a row); - reads standard input")
+    command.add_argument("-o", "--output", metavar="FILE", default="-", help="npy, npz or csv; - (the default) is stdout")
+    formats = ("npy", "npz", "csv")
+    command.add_argument("--input-format", choices=formats, help="instead of what the suffix says; - is csv")
+    command.add_argument("--output-format", choices=formats, help="instead of what the suffix says; - is csv")
+    command.add_argument("--batch-size", type=_positive, metavar="N", help="rows that are computed together")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_summary(commands):
+    _command(commands, "summary", _summary, "print a model's layers as a table")
+
+
+def _add_verify(commands):
+    command = _command(commands, "verify", _verify, "replay recorded answers of Keras and compare")
+    command.add_argument("golden", metavar="GOLDEN.npz", help="arrays input_0, ..., output_0, ... (or call0_input_0, ...)")
+    command.add_argument("outputs", metavar="OUTPUTS.npz", nargs="?", help="the outputs, if GOLDEN.npz holds only inputs")
+    command.add_argument("--tolerance", type=float, metavar="T", help="largest |ours - Keras| / (1 + |Keras|)")
+
+
+def _command(commands, name, function, text):
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(command=function)
+    command.add_argument("model", metavar="MODEL", help=".h5, .hdf5, .keras, or an architecture .json")
+    command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
+    command.add_argument("--keras-version", metavar="V", help="follow this Keras's semantics, not the file's")
+    command.add_argument("--dtype", choices=("float32", "float64"), help="compute in this type")
+    command.add_argument("--threads", type=_positive, metavar="N", help="the most threads to use (all cores)")
+    return command
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a positive number")
+    return number
+
+
+# ---------------------------------------------------------------- commands
+def _load(options):
+    from .loading import load_model
+
+    return load_model(
+        options.model,
+        weights=options.weights,
+        keras_version=options.keras_version,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
+
+
+def _predict(options):
+    from .batch.files import format_of, read_inputs, write_outputs
+    from .layers.structure import flatten
+
+    format_of(options.output, options.output_format, "output")  # wrong usage is found before the work
+    model = _load(options)
+    inputs = read_inputs(options.input, options.input_format, model)
+    bar = sys.stderr.isatty() and not options.quiet
+    outputs = flatten(model.predict(inputs, batch_size=options.batch_size, verbose=1 if bar else 0))
+    write_outputs(options.output, options.output_format, _output_names(model), outputs)
+    return 0
+
+
+def _output_names(model):
+    """The outputs' names, numbered where one layer makes several."""
+    names = model.output_names
+    return names if len(set(names)) == len(names) else [f"output_{n}" for n in range(len(names))]
+
+
+def _summary(options):
+    _load(options).summary()
+    return 0
+
+
+def _verify(options):
+    from .batch.files import read_golden
+    from .verify import verify
+
+    model = _load(options)
+    golden = read_golden(options.golden)
+    if options.outputs:
+        golden.update(read_golden(options.outputs))
+    differences = verify(model, golden, options.tolerance)
+    for found in differences:
+        verdict = "agrees" if found.agrees else "DIFFERS"
+        print(f"{found.name}: largest difference {found.largest:.3g} (tolerance {found.tolerance:.3g}): {verdict}")
+    return 0 if all(found.agrees for found in differences) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The order in which the calls of a model are computed, and their computation.
+
+A graph is made once, from symbolic inputs and outputs; a Sequential model is a graph that is a line. Masks travel
+beside the values.
+"""
+
+from .errors import InputError
+from .layers.base import Tensor, map_shapes
+from .layers.structure import flatten, map_structure
+
+
+class Graph:
+    """The calls between some inputs and some outputs, in an order that can be computed.
+
+    Parameters
+    ----------
+    inputs, outputs : list of Tensor
+
+    Raises
+    ------
+    InputError
+        An output needs something that is not among the inputs.
+
+    Attributes
+    ----------
+    nodes : list of Node
+    layers : list of Layer
+        In the order of Keras's ``model.layers``: by depth, as ``keras/src/models/functional.py`` does it. Weights files
+        rely on that order.
+    """
+
+    def __init__(self, inputs, outputs):
+        self.inputs, self.outputs = inputs, outputs
+        self.nodes, visited = _depth_first(inputs, outputs)
+        self.layers = _order_layers(self.nodes, visited, inputs)
+
+    def run(self, values, masks, context):
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        values, masks : list
+            Arrays for the inputs, and their masks or None.
+        context : Context
+
+        Returns
+        -------
+        values, masks : list
+            Of the outputs.
+        """
+        known = {id(tensor): pair for tensor, *pair in zip(self.inputs, values, masks, strict=True)}
+
+        def value(leaf):
+            return known[id(leaf)][0] if isinstance(leaf, Tensor) else leaf
+
+        def mask(leaf):
+            return known[id(leaf)][1] if isinstance(leaf, Tensor) else None
+
+        for node in self.nodes:
+            inputs, carried = map_structure(value, node.inputs), map_structure(mask, node.inputs)
+            kwargs = {name: map_structure(value, argument) for name, argument in node.kwargs.items()}
+            outputs, out_mask = node.layer.run(inputs, carried, context, **kwargs)
+            leaves = flatten(node.outputs)
+            out_masks = flatten(out_mask) if isinstance(out_mask, (list, tuple, dict)) else [out_mask] * len(leaves)
+            for tensor, array, array_mask in zip(leaves, flatten(outputs), out_masks, strict=True):
+                known[id(tensor)] = (array, array_mask)
+        return [value(t) for t in self.outputs], [mask(t) for t in self.outputs]
+
+    def infer_shapes(self, shapes):
+        """Return the shapes of the outputs, a list, for inputs of `shapes`."""
+        known = {id(tensor): shape for tensor, shape in zip(self.inputs, shapes, strict=True)}
+        for node in self.nodes:
+            inputs = map_structure(lambda leaf: known[id(leaf)], node.inputs)
+            found = []
+            map_shapes(found.append, node.layer.compute_output_shape(inputs))
+            known.update((id(tensor), shape) for tensor, shape in zip(flatten(node.outputs), found, strict=True))
+        return [known[id(tensor)] for tensor in self.outputs]
+
+
+def _depth_first(inputs, outputs):
+    """Return the nodes in an order that can be computed, and the layers in the order they were met."""
+    stop = {id(tensor) for tensor in inputs}
+    nodes, done, met = [], set(), {}
+    work = [(tensor, False) for tensor in reversed(outputs)]
+    while work:  # a loop, not recursion: models with thousands of calls exist
+        tensor, parents_done = work.pop()
+        node = tensor.node
+        if node in done:
+            continue
+        met.setdefault(node.layer, len(met))
+        if parents_done:
+            done.add(node)
+            if id(tensor) not in stop:
+                nodes.append(node)
+        elif id(tensor) in stop:
+            continue
+        elif not node.parents:
+            raise InputError(f"'{tensor.name}' is needed by the outputs but is not among the model's inputs")
+        else:
+            work.append((tensor, True))
+            work.extend((parent, False) for parent in reversed(node.parents))
+    return nodes, met
+
+
+def _order_layers(nodes, met, inputs):
+    node_depths, layer_depths = {}, {}
+    for node in reversed(nodes):
+        depth = max(node_depths.get(node, 0), layer_depths.get(node.layer, 0))
+        node_depths[node] = layer_depths[node.layer] = depth
+        for parent in node.parents:
+            node_depths[parent.node] = max(depth + 1, node_depths.get(parent.node, 0))
+    for tensor in inputs:
+        depth = max(node_depths.get(tensor.node, 0), layer_depths.get(tensor.node.layer, 0))
+        layer_depths[tensor.node.layer] = depth
+        met.setdefault(tensor.node.layer, len(met))
+    return sorted(layer_depths, key=lambda layer: (-layer_depths[layer], met[layer]))

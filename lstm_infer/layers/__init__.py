@@ -1,0 +1,52 @@
+"""Keras layers under their Keras names: they check shapes, allocate, and call a kernel.
+
+One file per Keras family. Layers know nothing of files and Keras versions; `LAYERS` is what a file may name.
+"""
+
+from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .base import Context, Layer, Node, Tensor
+from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .convolution import Conv1D
+from .core import (
+    Activation,
+    ActivityRegularization,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Embedding,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    Input,
+    InputLayer,
+    Masking,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
+from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from .normalization import BatchNormalization, LayerNormalization
+from .operations import OPERATIONS
+from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .wrappers import Bidirectional, TimeDistributed
+
+LAYERS = {
+    layer.__name__: layer
+    for layer in (
+        InputLayer, Dense, Embedding, Masking, Identity, Activation,
+        Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianDropout, GaussianNoise, AlphaDropout,
+        ActivityRegularization,
+        LSTM, GRU, SimpleRNN, RNN, LSTMCell, GRUCell, SimpleRNNCell, StackedRNNCells, Bidirectional, TimeDistributed,
+        ReLU, LeakyReLU, PReLU, ELU, ThresholdedReLU, Softmax,
+        Flatten, Reshape, Permute, RepeatVector,
+        Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
+        BatchNormalization, LayerNormalization, Conv1D,
+        MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        *OPERATIONS,
+    )
+}  # fmt: skip
+"""The layers a model file may name, by their Keras class names."""
+
+__all__ = ["LAYERS", "Context", "Input", "Layer", "Node", "Tensor", *LAYERS]

@@ -1,0 +1,85 @@
+"""From the ways a Keras config gives an activation to what the kernels take.
+
+An activation is given by name, by an activation layer written as ``{"class_name": ..., "config": {...}}``, or as a
+function of one array. Which formula a name means may depend on the Keras that wrote it (`Semantics`).
+"""
+
+import math
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels import activations as kernels
+
+
+def _optional(value, otherwise):
+    return otherwise if value is None else float(np.asarray(value))
+
+
+# Activation layers: class name -> activation and its parameters, from the layer's config.
+LAYER_ACTIVATIONS = {
+    "ReLU": lambda c: (
+        "relu",
+        _optional(c.get("max_value"), math.inf),
+        _optional(c.get("negative_slope"), 0.0),
+        _optional(c.get("threshold"), 0.0),
+    ),
+    "LeakyReLU": lambda c: ("leaky_relu", float(np.float32(_optional(c.get("negative_slope"), 0.3)))),
+    "ELU": lambda c: ("elu", _optional(c.get("alpha"), 1.0)),
+    "ThresholdedReLU": lambda c: ("thresholded_relu", _optional(c.get("theta"), 1.0)),
+    "Softmax": lambda c: ("softmax",),
+    "Activation": lambda c: (c.get("activation"),),
+}
+
+
+def glu(x):
+    """Gated linear unit: the first half of the last axis, gated by the sigmoid of the second."""
+    value, gate = np.split(x, 2, axis=-1)
+    return value * apply(get("sigmoid"), gate)
+
+
+def settle(given, semantics):
+    """Return how `given` is spelled here, for the Keras that `semantics` describes.
+
+    >>> from lstm_infer.spec import Semantics
+    >>> settle("hard_sigmoid", Semantics(hard_sigmoid="keras2"))
+    'hard_sigmoid_keras2'
+    """
+    if given is None:
+        return "linear"
+    if given == "hard_sigmoid" and semantics.hard_sigmoid == "keras2":
+        return "hard_sigmoid_keras2"
+    return given
+
+
+def get(given):
+    """Return the kernels' `Activation` for a name or an activation layer's config; a function as it is.
+
+    Raises
+    ------
+    InputError
+        Nothing here has this name.
+    """
+    if given is None:
+        return kernels.activation("linear")
+    if callable(given):
+        return given
+    if given == "glu":
+        return glu
+    try:
+        if isinstance(given, dict):
+            return kernels.activation(*LAYER_ACTIVATIONS[given["class_name"]](given.get("config", {})))
+        return kernels.activation(given)
+    except (KeyError, TypeError, ValueError):
+        name = given.get("class_name") if isinstance(given, dict) else given
+        raise InputError(f"unknown activation {name!r}") from None
+
+
+def apply(function, x):
+    """Return `function` (of `get`) of the array `x`, over its last axis where that matters; `x` stays as it is."""
+    if callable(function):
+        return np.asarray(function(x), x.dtype)
+    y = np.array(x, order="C")
+    if y.size:
+        kernels.activate_rows(function, y.reshape(-1, y.shape[-1]))
+    return y

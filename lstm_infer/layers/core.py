@@ -1,0 +1,341 @@
+"""The layers at the core of most models: inputs, Dense, Embedding, Masking, dropout and activation."""
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels.product import dense
+from . import activations
+from .base import Layer, Node, Tensor
+
+
+class InputLayer(Layer):
+    """The place where data enters a model.
+
+    Parameters
+    ----------
+    shape : tuple of int or None, optional
+        Without the batch.
+    batch_shape : tuple of int or None, optional
+        With it.
+    dtype : str, optional
+        Of the data: ``"float32"`` unless given.
+    name : str, optional
+    """
+
+    supports_masking = True
+
+    def __init__(self, shape=None, batch_shape=None, dtype=None, name=None, **kwargs):
+        kwargs = {word: value for word, value in kwargs.items() if word not in ("sparse", "ragged", "optional")}
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        if batch_shape is None:
+            if shape is None:
+                raise InputError(f"input '{self.name}' needs a shape")
+            batch_shape = (kwargs.get("batch_size"), *shape)
+        self.batch_shape = tuple(batch_shape)
+        self.expected_shapes = {}
+        node = Node(self, [], {})
+        node.outputs = Tensor(self.batch_shape, self.input_dtype, self.name, node, 0)
+        self.nodes.append(node)
+
+    @property
+    def input_dtype(self):
+        """The dtype that data is cast to; 16-bit floats are taken as float32."""
+        dtype = np.dtype(np.float32 if self.policy == "bfloat16" else self.policy)
+        return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.policy, "batch_shape": self.batch_shape}
+
+    def call(self, inputs):
+        return inputs
+
+
+def Input(shape=None, batch_shape=None, dtype=None, name=None):  # noqa: N802  (Keras's name)
+    """Return the symbolic input of a model.
+
+    Parameters
+    ----------
+    shape : tuple of int or None, optional
+        Without the batch.
+    batch_shape : tuple of int or None, optional
+        With it.
+    dtype : str, optional
+    name : str, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> Input((None, 3), name="x")
+    <Tensor x: shape=(None, None, 3), dtype=float32>
+    """
+    return InputLayer(shape, batch_shape, dtype, name).nodes[0].outputs
+
+
+class _Activated(Layer):
+    """A layer with one activation: what its name means depends on the Keras it follows."""
+
+    def __init__(self, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.given_activation = activation
+        self._settle_activation()
+
+    def _settle_activation(self):
+        self.activation = activations.settle(self.given_activation, self.semantics)
+        self.function = activations.get(self.activation)
+
+    def adopt(self, semantics):
+        super().adopt(semantics)
+        self._settle_activation()
+
+
+class Dense(_Activated):
+    """``activation(x @ kernel + bias)`` over the last axis.
+
+    Parameters
+    ----------
+    units : int
+    activation : str or callable, optional
+    use_bias : bool
+    **kwargs
+        ``name``, ``dtype`` and the arguments that only training uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Dense(2, activation="relu")
+    >>> layer.set_weights([np.ones((3, 2)), [-1, -9]])
+    >>> layer(np.ones((1, 3)))
+    array([[2., 0.]], dtype=float32)
+    """
+
+    supports_masking = True
+    per_timestep = True
+    config_names = ("units", "activation", "use_bias")
+
+    def __init__(self, units, activation=None, use_bias=True, **kwargs):
+        super().__init__(activation, **kwargs)
+        self.units, self.use_bias = int(units), use_bias
+
+    def weight_shapes(self, input_shape):
+        if input_shape[-1] is None:
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a fixed last dimension")
+        return {"kernel": (input_shape[-1], self.units), **({"bias": (self.units,)} if self.use_bias else {})}
+
+    def build_from(self, weights):
+        self.build((None, weights[0].shape[0]))
+
+    def pack(self):
+        self.bias = self.weights.get("bias", np.zeros(self.units, self.dtype))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
+
+    def call(self, inputs):
+        rows = np.ascontiguousarray(inputs).reshape(-1, inputs.shape[-1])
+        y = np.empty((len(rows), self.units), self.dtype)
+        coded = not callable(self.function)
+        dense(rows, self.weights["kernel"], self.bias, self.function if coded else activations.get(None), y)
+        y = y.reshape(*inputs.shape[:-1], self.units)
+        return y if coded else activations.apply(self.function, y)
+
+
+class Embedding(Layer):
+    """Looks up a vector for every id.
+
+    Parameters
+    ----------
+    input_dim : int
+        The number of ids.
+    output_dim : int
+        The size of a vector.
+    mask_zero : bool
+        Whether id 0 means a timestep that does not count.
+    **kwargs
+        ``name``, ``dtype`` and the arguments that only training uses.
+
+    Raises
+    ------
+    InputError
+        An id outside ``[0, input_dim)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Embedding(3, 2)
+    >>> layer.set_weights([np.arange(6).reshape(3, 2)])
+    >>> layer(np.array([[2, 0]])).tolist()
+    [[[4.0, 5.0], [0.0, 1.0]]]
+    """
+
+    per_timestep = True
+    config_names = ("input_dim", "output_dim", "mask_zero")
+
+    def __init__(self, input_dim, output_dim, mask_zero=False, input_length=None, **kwargs):
+        super().__init__(**kwargs)
+        self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), mask_zero
+
+    def weight_shapes(self, input_shape):
+        return {"embeddings": (self.input_dim, self.output_dim)}
+
+    def build_from(self, weights):
+        self.build(None)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.output_dim)
+
+    def compute_mask(self, inputs, mask=None):
+        return np.not_equal(inputs, 0) if self.mask_zero else None
+
+    def cast(self, inputs):
+        return np.asarray(inputs)
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        outputs, own = super().run(inputs, carried_mask, context, mask=mask)
+        return outputs, join_given_mask(own, carried_mask, context)
+
+    def call(self, inputs):
+        ids = inputs.astype(np.int64)
+        wrong = (ids < 0) | (ids >= self.input_dim)
+        if wrong.any():
+            found = ids[wrong].flat[0]
+            raise InputError(f"layer '{self.name}': found id {found}, expected ids from 0 to {self.input_dim - 1}")
+        return self.weights["embeddings"][ids]
+
+
+class Masking(Layer):
+    """Masks the timesteps whose features all equal one value, and sets them to zero.
+
+    Parameters
+    ----------
+    mask_value : float
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Masking(mask_value=9.0)(np.array([[[1.0, 9.0], [9.0, 9.0]]])).tolist()
+    [[[1.0, 9.0], [0.0, 0.0]]]
+    """
+
+    per_timestep = True
+    config_names = ("mask_value",)
+
+    def __init__(self, mask_value=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_mask(self, inputs, mask=None):
+        return np.any(inputs != np.asarray(self.mask_value, inputs.dtype), axis=-1)
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        outputs, own = super().run(inputs, carried_mask, context, mask=mask)
+        return outputs, join_given_mask(own, carried_mask, context)
+
+    def call(self, inputs):
+        return np.where(self.compute_mask(inputs)[..., None], inputs, np.zeros((), inputs.dtype))
+
+
+def join_given_mask(own, carried, context):
+    """Return the mask a layer makes; one that the caller gave for the inputs counts too."""
+    if not context.is_given(carried):
+        return own
+    return carried if own is None else own & carried
+
+
+class Identity(Layer):
+    """Returns its inputs."""
+
+    supports_masking = True
+    per_timestep = True
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def output_dtype(self, inputs):
+        return inputs.dtype if isinstance(inputs, Tensor) else self.dtype
+
+    def cast(self, inputs):
+        return inputs
+
+    def call(self, inputs):
+        return inputs
+
+
+class _TrainingOnly(Identity):
+    """A layer that changes nothing at inference; its arguments are those of Keras."""
+
+    words = ("rate", "noise_shape", "stddev", "l1", "l2", "data_format", "scale")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(**{word: value for word, value in kwargs.items() if word not in self.words})
+
+    def run(self, inputs, carried_mask, context, mask=None, training=False, **kwargs):
+        if training:
+            raise InputError(f"layer '{self.name}' was called with training=True: its results are random by design")
+        return super().run(inputs, carried_mask, context, mask=mask)
+
+
+class Dropout(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class SpatialDropout1D(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class SpatialDropout2D(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class SpatialDropout3D(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class GaussianDropout(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class GaussianNoise(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class AlphaDropout(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class ActivityRegularization(_TrainingOnly):
+    """Nothing, at inference."""
+
+
+class Activation(_Activated):
+    """An activation as a layer.
+
+    Parameters
+    ----------
+    activation : str or callable
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Activation("relu")(np.array([-1.0, 2.0]))
+    array([0., 2.], dtype=float32)
+    """
+
+    supports_masking = True
+    per_timestep = True
+    config_names = ("activation",)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // 2) if self.activation == "glu" else input_shape
+
+    def call(self, inputs):
+        return activations.apply(self.function, inputs)

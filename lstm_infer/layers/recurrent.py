@@ -1,0 +1,356 @@
+"""Recurrent layers: they command a cell over the timesteps of a sequence.
+
+Everything about sequences (direction, masks, states, what is returned) is written once, in `RNN`, which commands any
+cell step by step. `LSTM`, `GRU` and `SimpleRNN` contain a cell of their own and drive its fused sequence kernel instead.
+"""
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels.sequence import PREVIOUS, STATE, ZERO
+from .base import Layer
+from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, command, output_size_of, state_sizes
+from .structure import flatten, pack_like
+
+
+class RNN(Layer):
+    """A recurrent layer: commands a cell over the timesteps of a sequence.
+
+    Parameters
+    ----------
+    cell : cell or list of cells
+        `LSTMCell`, `GRUCell`, `SimpleRNNCell`, `StackedRNNCells`, or any object with ``state_size`` and
+        ``call(x_t, states)`` that returns ``output, states``. A list is stacked.
+    return_sequences : bool
+        Return the output of every timestep instead of the last.
+    return_state : bool
+        Return the final states too.
+    go_backwards : bool
+        Begin at the last timestep; a returned sequence is in order of processing.
+    stateful : bool
+        Begin where the previous call ended, until `reset_states`.
+    unroll : bool
+        No effect but on masked outputs of files from Keras 2.2.5 and earlier.
+    zero_output_for_mask : bool
+        Emit zeros at masked timesteps, instead of the previous output.
+    time_major : bool
+        Inputs and outputs are (timesteps, batch, ...) (tf.keras).
+    **kwargs
+        ``name``, ``dtype`` and the arguments that only training uses.
+
+    Notes
+    -----
+    Called as ``layer(x, mask=None, initial_state=None)`` with x (batch, timesteps, features). Returns the output, or
+    with `return_state` a list ``[output, state, ...]``. Semantics: ``keras/src/layers/rnn/rnn.py``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = RNN(LSTMCell(2), return_state=True)
+    >>> layer.set_weights([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
+    >>> [a.shape for a in layer(np.ones((5, 4, 3)))]
+    [(5, 2), (5, 2), (5, 2)]
+    """
+
+    supports_masking = True
+    config_names = (
+        "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask", "time_major",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        time_major=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.zero_output_for_mask, self.time_major = zero_output_for_mask, time_major
+
+    # ------------------------------------------------------------ shapes and weights
+    def children(self):
+        return {"cell": self.cell} if isinstance(self.cell, Layer) else {}
+
+    def build(self, input_shape):
+        shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        if len(shape) < 3:
+            raise InputError(f"layer '{self.name}': found inputs {shape}, expected (batch, timesteps, features)")
+        if isinstance(self.cell, Layer):
+            self.cell.build((shape[0], *shape[2:]))
+        self.expected_shapes = {}
+
+    def build_from(self, weights):
+        self.cell.build_from(weights)
+        self.expected_shapes = {}
+
+    def compute_output_shape(self, input_shape):
+        shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        batch, timesteps = (shape[1], shape[0]) if self.time_major else shape[:2]
+        size = output_size_of(self.cell)
+        sequence = (timesteps, batch) if self.time_major else (batch, timesteps)
+        output = (*(sequence if self.return_sequences else (batch,)), *_as_shape(size))
+        if not self.return_state:
+            return output
+        return [output, *((batch, *_as_shape(size)) for size in flatten(state_sizes(self.cell)))]
+
+    def compute_mask(self, inputs, mask=None):
+        output = mask if self.return_sequences else None
+        if not self.return_state:
+            return output
+        return [output] + [None] * len(flatten(state_sizes(self.cell)))
+
+    def get_initial_state(self, batch_size):
+        """Return a flat list of zero states for `batch_size` rows."""
+        sizes = flatten(state_sizes(self.cell))
+        return [np.zeros((batch_size, *_as_shape(size)), self.dtype) for size in sizes]
+
+    # ------------------------------------------------------------ computing
+    def call(self, inputs, mask=None, initial_state=None):
+        """Never called: `run` does the work. Its signature names the arguments of a call."""
+        raise AssertionError
+
+    def run(self, inputs, carried_mask, context, mask=None, initial_state=None, training=False):
+        if isinstance(inputs, list):  # Keras also takes [x, *initial_state]
+            inputs, *initial_state = inputs
+            carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
+        applied, travelling = self.choose_masks(carried_mask, mask, initial_state, context)
+        x, applied = self._batch_major(self.cast(inputs), applied)
+        if x.shape[1] == 0:
+            raise InputError(f"layer '{self.name}': found zero timesteps, expected at least one")
+        states = self._begin(len(x), initial_state, context)
+        y, states = self._sequence(x, applied, states, context)
+        self._remember(states, initial_state, context)
+        y = y if self.return_sequences else y[:, 0]
+        y = np.swapaxes(y, 0, 1) if self.time_major and self.return_sequences else y
+        return ([y, *states] if self.return_state else y), self.compute_mask(inputs, travelling)
+
+    def choose_masks(self, carried, explicit, initial_state, context):
+        """Return the mask to apply and the mask that travels on (which differ: see `Semantics`)."""
+        if explicit is not None:
+            return explicit, (explicit if self.semantics.explicit_mask_travels else carried)
+        ignored = initial_state and not self.semantics.mask_with_initial_state and not context.is_given(carried)
+        return (None if ignored else carried), carried
+
+    def _batch_major(self, x, mask):
+        if self.time_major:
+            x, mask = np.swapaxes(x, 0, 1), None if mask is None else np.swapaxes(mask, 0, 1)
+        if mask is not None:
+            mask = np.ascontiguousarray(np.asarray(mask, bool).reshape(mask.shape[:2]))
+            if mask.shape != x.shape[:2]:
+                raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
+        return np.ascontiguousarray(x), mask
+
+    def _begin(self, batch, initial_state, context):
+        """Return fresh copies of the states to begin with, a flat list."""
+        given = initial_state is not None and len(flatten(initial_state)) > 0
+        recorded = context.states.get(self) if context.carries(self) else None
+        if given and recorded is not None:
+            wins = self.semantics.recorded_state_wins and any(np.any(state) for state in recorded)
+            recorded = recorded if wins else None
+        if recorded is not None:
+            states = recorded
+        elif given:
+            states = flatten(initial_state)
+        else:
+            states = self.get_initial_state(batch)
+        pairs = zip(states, self.get_initial_state(batch), strict=True)
+        return [self._check_state(state, zero) for state, zero in pairs]
+
+    def _check_state(self, state, zero):
+        if np.shape(state) != zero.shape:
+            raise InputError(
+                f"layer '{self.name}': found a state of shape {np.shape(state)}, expected {zero.shape}"
+                + (" (reset_states() begins a new batch)" if self.stateful else "")
+            )
+        return np.array(state, self.dtype, order="C")
+
+    def _remember(self, states, initial_state, context):
+        given = initial_state is not None and len(flatten(initial_state)) > 0
+        if context.carries(self) and not (given and not self.semantics.stateful_keeps_given_state):
+            context.states[self] = [state.copy() for state in states]
+
+    def masked_output(self, context):
+        """Return what is emitted at masked timesteps, as a code of ``kernels.sequence``."""
+        if self.zero_output_for_mask:
+            return ZERO
+        by_state = self.semantics.masked_output == "state" and not self.unroll
+        # where a sequence continues, the output before it is the state it begins with
+        return STATE if by_state or context.continues else PREVIOUS
+
+    def _sequence(self, x, mask, states, context):
+        """Command the cell over time; returns (batch, timesteps or 1, ...) outputs and the final flat states."""
+        timesteps, outputs = x.shape[1], []
+        nested = pack_like(state_sizes(self.cell), states)
+        for n in range(timesteps):
+            t = timesteps - 1 - n if self.go_backwards else n
+            output, new = command(self.cell, x[:, t], nested)
+            if mask is not None:
+                emitted = self._emitted(outputs, output, nested, context)
+                output = np.where(_columns(mask[:, t], output), output, emitted)
+                kept = zip(flatten(new), flatten(nested), strict=True)
+                new = pack_like(nested, [np.where(_columns(mask[:, t], a), a, b) for a, b in kept])
+            nested = pack_like(nested, flatten(new))
+            if not self.return_sequences:
+                outputs.clear()
+            outputs.append(output)
+        return np.stack(outputs, axis=1), flatten(nested)
+
+    def _emitted(self, outputs, output, states, context):
+        """Return the output of a masked timestep, given the outputs and the nested states before it."""
+        rule = self.masked_output(context)
+        if rule == STATE and self.semantics.masked_output == "state":
+            return flatten(states)[0]
+        if rule != ZERO and outputs:
+            return outputs[-1]
+        if rule == STATE:  # the sequence continues: the last cell's first state was its output
+            last = flatten(states[-1])[0]
+            return last if last.shape == output.shape else np.zeros_like(output)
+        return np.zeros_like(output)
+
+
+def _as_shape(size):
+    return tuple(size) if isinstance(size, (list, tuple)) else (size,)
+
+
+def _columns(mask, like):
+    return mask.reshape(-1, *[1] * (like.ndim - 1))
+
+
+class _FusedRNN(RNN):
+    """A recurrent layer whose own cell has a fused sequence kernel; the cell's weights are the layer's."""
+
+    def children(self):
+        return {}
+
+    def weight_shapes(self, input_shape):
+        return self.cell.weight_shapes(input_shape)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.expected_shapes = self.cell.expected_shapes
+
+    def build_from(self, weights):
+        super().build_from(weights)
+        self.expected_shapes = self.cell.expected_shapes
+
+    def assign(self, arrays):
+        self.cell.assign(arrays)
+        self.weights = self.cell.weights
+
+    def adopt(self, semantics):
+        super().adopt(semantics)
+        self.cell.adopt(semantics)
+
+    def get_config(self):
+        cell = self.cell.get_config()
+        return {**cell, **super().get_config()}
+
+    @property
+    def units(self):
+        """The number of outputs of a timestep."""
+        return self.cell.units
+
+    def _sequence(self, x, mask, states, context):
+        if not self.cell.compiled:
+            return super()._sequence(x, mask, states, context)
+        batch, timesteps = x.shape[:2]
+        y = np.empty((batch, timesteps if self.return_sequences else 1, self.units), self.dtype)
+        mask = np.empty((batch, 0), bool) if mask is None else mask
+        self.cell.sequence(x, mask, self.go_backwards, self.masked_output(context), states, y)
+        return y, states
+
+
+class LSTM(_FusedRNN):
+    """A long short-term memory layer: contains an `LSTMCell` and drives its fused sequence kernel.
+
+    Parameters
+    ----------
+    units, activation, recurrent_activation, use_bias, implementation
+        As for `LSTMCell`.
+    **kwargs
+        As for `RNN`: ``return_sequences``, ``return_state``, ``go_backwards``, ``stateful``, ...
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = LSTM(2, return_sequences=True)
+    >>> layer.set_weights([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
+    >>> layer(np.ones((5, 4, 3))).shape
+    (5, 4, 2)
+    """
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, implementation=2, **kwargs
+    ):
+        dtype = kwargs.get("dtype")
+        cell = LSTMCell(units, activation, recurrent_activation, use_bias, implementation, name="cell", dtype=dtype)
+        super().__init__(cell, **kwargs)
+
+
+class GRU(_FusedRNN):
+    """A gated recurrent layer: contains a `GRUCell` and drives its fused sequence kernel.
+
+    Parameters
+    ----------
+    units, activation, recurrent_activation, use_bias, reset_after, implementation
+        As for `GRUCell`.
+    **kwargs
+        As for `RNN`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = GRU(2)
+    >>> layer.set_weights([np.ones((3, 6)), np.ones((2, 6)), np.zeros((2, 6))])
+    >>> layer(np.ones((5, 4, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias=True,
+        reset_after=True,
+        implementation=2,
+        **kwargs,
+    ):
+        dtype = kwargs.get("dtype")
+        cell = GRUCell(
+            units, activation, recurrent_activation, use_bias, reset_after, implementation, name="cell", dtype=dtype
+        )
+        super().__init__(cell, **kwargs)
+
+
+class SimpleRNN(_FusedRNN):
+    """A simple recurrent layer: contains a `SimpleRNNCell` and drives its fused sequence kernel.
+
+    Parameters
+    ----------
+    units, activation, use_bias
+        As for `SimpleRNNCell`.
+    **kwargs
+        As for `RNN`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = SimpleRNN(2, go_backwards=True)
+    >>> layer.set_weights([np.ones((3, 2)), np.ones((2, 2)), np.zeros(2)])
+    >>> layer(np.ones((5, 4, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(self, units, activation="tanh", use_bias=True, **kwargs):
+        kwargs.pop("implementation", None)  # files of Keras 2 have it; here there is one way only
+        cell = SimpleRNNCell(units, activation, use_bias, name="cell", dtype=kwargs.get("dtype"))
+        super().__init__(cell, **kwargs)

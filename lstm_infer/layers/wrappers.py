@@ -1,0 +1,209 @@
+"""Layers around layers: Bidirectional and TimeDistributed."""
+
+import numpy as np
+
+from ..errors import InputError
+from .base import Context, Layer
+from .recurrent import RNN
+from .structure import flatten
+
+MERGES = {
+    "concat": lambda a, b: np.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "ave": lambda a, b: (a + b) / a.dtype.type(2),
+}
+
+
+class Bidirectional(Layer):
+    """Runs one recurrent layer forwards and another backwards, and merges what they return.
+
+    Parameters
+    ----------
+    layer : recurrent layer
+        The one that runs forwards.
+    merge_mode : {"concat", "sum", "mul", "ave", None}
+        None returns both outputs.
+    backward_layer : recurrent layer, optional
+        Made from `layer` unless given.
+    **kwargs
+        ``name``, ``dtype``.
+
+    Notes
+    -----
+    Called as ``layer(x, mask=None, initial_state=None)``, forward states first. A sequence that the backward layer
+    returns is put in order of time. Semantics: ``keras/src/layers/rnn/bidirectional.py``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstm_infer.layers.recurrent import SimpleRNN
+    >>> layer = Bidirectional(SimpleRNN(2), merge_mode="sum")
+    >>> layer.set_weights([np.ones((3, 2)), np.ones((2, 2)), np.zeros(2)] * 2)
+    >>> layer(np.zeros((1, 4, 3)))
+    array([[0., 0.]], dtype=float32)
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer, merge_mode="concat", backward_layer=None, **kwargs):
+        super().__init__(**kwargs)
+        if merge_mode is not None and merge_mode not in MERGES:
+            raise InputError(f"layer '{self.name}': unknown merge_mode {merge_mode!r}")
+        self.merge_mode = merge_mode
+        self.forward_layer = layer
+        self.backward_layer = backward_layer or _reversed_copy(layer)
+        self._given_zeroes = [inner.zero_output_for_mask for inner in self.children().values()]
+        self._settle_zeroes()
+
+    def _settle_zeroes(self):
+        """Zero the outputs at masked timesteps, or leave it to the layers, as the Keras in question does."""
+        for inner, given in zip(self.children().values(), self._given_zeroes, strict=True):
+            forced = self.semantics.bidirectional_zeroes_masked
+            inner.zero_output_for_mask = self.return_sequences if forced else given
+
+    def adopt(self, semantics):
+        super().adopt(semantics)
+        self._settle_zeroes()
+
+    def children(self):
+        return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
+
+    @property
+    def return_sequences(self):
+        """Whether the layers inside return the output of every timestep."""
+        return self.forward_layer.return_sequences
+
+    @property
+    def return_state(self):
+        """Whether the layers inside return their states."""
+        return self.forward_layer.return_state
+
+    @property
+    def stateful(self):
+        """Whether the layers inside carry their state."""
+        return self.forward_layer.stateful
+
+    def build(self, input_shape):
+        for layer in self.children().values():
+            layer.build(input_shape)
+        self.expected_shapes = {}
+
+    def build_from(self, weights):
+        for layer in self.children().values():
+            layer.build_from(weights)
+        self.expected_shapes = {}
+
+    def get_config(self):
+        return {**super().get_config(), "merge_mode": self.merge_mode}
+
+    def compute_output_shape(self, input_shape):
+        forward, backward = (layer.compute_output_shape(input_shape) for layer in self.children().values())
+        (y, *states), (back, *back_states) = (s if isinstance(s, list) else [s] for s in (forward, backward))
+        if self.merge_mode is None:
+            outputs = [y, back]
+        else:
+            outputs = [(*y[:-1], y[-1] + back[-1]) if self.merge_mode == "concat" else y]
+        outputs += states + back_states
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def compute_mask(self, inputs, mask=None):
+        mask = mask if self.return_sequences else None
+        masks = [mask, mask] if self.merge_mode is None else [mask]
+        if self.return_state:
+            masks += [None] * len(self.forward_layer.get_initial_state(1) + self.backward_layer.get_initial_state(1))
+        return masks if len(masks) > 1 else masks[0]
+
+    def call(self, inputs, mask=None, initial_state=None):
+        """Never called: `run` does the work. Its signature names the arguments of a call."""
+        raise AssertionError
+
+    def run(self, inputs, carried_mask, context, mask=None, initial_state=None, training=False):
+        if isinstance(inputs, list):
+            inputs, *initial_state = inputs
+            carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
+        applied, travelling = RNN.choose_masks(self, carried_mask, mask, initial_state, context)
+        states = flatten(initial_state) if initial_state else []
+        halves = [states[: len(states) // 2] or None, states[len(states) // 2 :] or None]
+        if not self.semantics.stateful_keeps_given_state:
+            context = Context(carries=lambda layer: False)
+        ends = []
+        for layer, half in zip(self.children().values(), halves, strict=True):
+            outputs, _ = layer.run(inputs, None, context, mask=applied, initial_state=half)
+            ends.append(outputs if layer.return_state else [outputs])
+        (y, *states), (back, *back_states) = ends
+        if self.return_sequences:
+            axis = 0 if self.forward_layer.time_major else 1
+            back = np.flip(back, axis)
+        outputs = [y, back] if self.merge_mode is None else [MERGES[self.merge_mode](y, back)]
+        outputs += states + back_states
+        return (outputs if len(outputs) > 1 else outputs[0]), self.compute_mask(inputs, travelling)
+
+
+def _reversed_copy(layer):
+    """Return an unbuilt layer like `layer` that goes the other way, as Keras makes it."""
+    config = layer.get_config()
+    config.update(name=f"backward_{layer.name}", go_backwards=not layer.go_backwards)
+    if type(layer) is RNN:
+        raise InputError(f"Bidirectional around RNN '{layer.name}' needs its backward_layer")
+    return type(layer)(**config)
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to every timestep.
+
+    Parameters
+    ----------
+    layer : Layer
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstm_infer.layers.core import Dense
+    >>> layer = TimeDistributed(Dense(2))
+    >>> layer.set_weights([np.ones((3, 2)), np.zeros(2)])
+    >>> layer(np.ones((5, 4, 3))).shape
+    (5, 4, 2)
+    """
+
+    supports_masking = True
+    per_timestep = True
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def children(self):
+        return {"layer": self.layer}
+
+    def build(self, input_shape):
+        self.layer.build((input_shape[0], *input_shape[2:]))
+        self.expected_shapes = {}
+
+    def build_from(self, weights):
+        self.layer.build_from(weights)
+        self.expected_shapes = {}
+
+    def compute_output_shape(self, input_shape):
+        inner = self.layer.compute_output_shape((input_shape[0], *input_shape[2:]))
+        return (inner[0], input_shape[1], *inner[1:])
+
+    def output_dtype(self, inputs):
+        return self.layer.output_dtype(inputs)
+
+    def call(self, inputs, mask=None):
+        """Never called: `run` does the work."""
+        raise AssertionError
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        mask = carried_mask if mask is None else mask
+        batch, timesteps = inputs.shape[:2]
+        # a mask that has more axes than (batch, timesteps) says something about the inside of a timestep
+        inner_mask = mask.reshape(-1, *mask.shape[2:]) if mask is not None and mask.ndim > 2 else None
+        outputs, out_mask = self.layer.run(inputs.reshape(-1, *inputs.shape[2:]), inner_mask, context)
+        outputs = outputs.reshape(batch, timesteps, *outputs.shape[1:])
+        if mask is not None and mask.ndim > 2:
+            mask = mask.reshape(batch, timesteps, -1).any(axis=-1)
+        return outputs, mask if out_mask is None else out_mask.reshape(batch, timesteps, *out_mask.shape[1:])

@@ -1,0 +1,153 @@
+"""The object store (``.weights.h5``): its groups are named after classes, so layers are found by counting.
+
+Inside one container the groups of a class, sorted by their number, belong to the layers of that class in the order of
+``model.layers``; numbers may have gaps. Where the file tells layer names (Keras 3.6 and later), those decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from ..errors import LoadError
+from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
+from .packings import Misfit, packed
+from .variables import parts
+
+Path = tuple[str, ...]
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: TensorFlow 2.12 to 2.14
+OLD_CLASSES = {"lstm": "cu_dnnlstm", "gru": "cu_dnngru"}
+NOT_WEIGHTS = re.compile(r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)")
+
+
+def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]:
+    """As `matching.match`, for the object store."""
+    reader = _Reader(weights)
+    try:
+        reader.model(spec, "", ())
+    except Misfit as misfit:
+        raise LoadError(str(misfit)) from misfit
+    surplus = [path for path, pairs in weights.groups.items()
+               if pairs and path not in reader.used and not NOT_WEIGHTS.search(path)]
+    if surplus:
+        raise LoadError(f"{weights.source}: holds arrays for {', '.join(sorted(surplus)[:8])} "
+                        "that belong to no layer, expected arrays of the model's layers only")
+    return reader.found
+
+
+def snake_case(class_name: str) -> str:
+    name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def owns_arrays(layer: LayerSpec | ModelSpec) -> bool | None:
+    """None if the table of classes does not tell."""
+    if isinstance(layer, ModelSpec):
+        inside = [owns_arrays(child) for child in layer.layers]
+    else:
+        own = parts(layer.class_name, layer.config, layer.registered_name)
+        inside = [None if own is None else any(part.names for part in own)]
+        inside += [owns_arrays(child) for child in layer.children.values()]
+    return True if True in inside else None if None in inside else False
+
+
+class _Reader:
+    def __init__(self, weights: RawWeights) -> None:
+        self.weights = weights
+        self.found: dict[Path, dict[str, Handle]] = {}
+        self.used: set[str] = set()
+        self.inside: dict[str, dict[str, None]] = {}  # path to the names of the groups in it
+        for path in weights.groups:
+            while path:
+                parent, _, name = path.rpartition("/")
+                self.inside.setdefault(parent, {})[name] = None
+                path = parent
+
+    def fail(self, layer: str, found: str, expected: str) -> NoReturn:
+        raise LoadError(f"{self.weights.source}: layer {layer}: {found}, expected {expected}")
+
+    # ------------------------------------------------ which group is which layer
+
+    def model(self, spec: ModelSpec, base: str, path: Path) -> None:
+        container = next((name for name in CONTAINERS if _join(base, name) in self.inside), None)
+        wanted = [layer for layer in spec.layers if owns_arrays(layer) is not False]
+        if container is None:
+            if any(map(owns_arrays, wanted)):
+                held = ", ".join(sorted(self.inside.get(base, ()))[:8])
+                self.fail(spec.name, f"the file has no group 'layers' for it (it has {held or 'nothing'})",
+                          "a model that was not subclassed")
+            return
+        container = _join(base, container)
+        for layer, group in self.pair(spec.layers, wanted, container):
+            self.layer(layer, _join(container, group), (*path, layer.name))
+
+    def pair(self, layers: Sequence[LayerSpec | ModelSpec], wanted: Sequence[LayerSpec | ModelSpec],
+             container: str) -> list[tuple[LayerSpec | ModelSpec, str]]:
+        groups = list(self.inside.get(container, ()))
+        named = {self.weights.names.get(_join(container, group)): group for group in groups}
+        if all(layer.name in named for layer in wanted) and len(named) == len(groups):
+            return [(layer, named[layer.name]) for layer in wanted]
+        pairs = []
+        for kind in dict.fromkeys(snake_case(layer.class_name) for layer in wanted):
+            same = [layer for layer in layers if snake_case(layer.class_name) == kind]
+            numbered = self.numbered(groups, kind)
+            if len(numbered) != len(same) and any(map(owns_arrays, same)):
+                self.fail(", ".join(layer.name for layer in same[:8]),
+                          f"the file has {len(numbered)} groups {_join(container, kind)}*", f"{len(same)}")
+            pairs += [pair for pair in zip(same, numbered, strict=False) if pair[0] in wanted]
+        return pairs
+
+    def numbered(self, groups: Sequence[str], kind: str) -> list[str]:
+        for name in (kind, OLD_CLASSES.get(kind, kind)):
+            found = [(int(group[len(name) + 1:] or 0), group) for group in groups
+                     if re.fullmatch(re.escape(name) + r"(_\d{1,6})?", group)]
+            if found:
+                break
+        return [group for _, group in sorted(found)]
+
+    # ------------------------------------------------ which array is which variable
+
+    def layer(self, layer: LayerSpec | ModelSpec, base: str, path: Path) -> None:
+        if isinstance(layer, ModelSpec):
+            return self.model(layer, base, path)
+        own = parts(layer.class_name, layer.config, layer.registered_name)
+        if own is None:
+            return self.as_found(base, path)
+        for part in own:
+            place = next((place for place in (_join(base, part.store), _join(base, "_" + part.store))
+                          if self.weights.groups.get(place)), _join(base, part.store))
+            self.variables(layer, part.names, part.label, place, path)
+        if layer.class_name == "StackedRNNCells":
+            cells = {id(cell): key for key, cell in layer.children.items()}
+            children = list(layer.children.values())
+            for cell, group in self.pair(children, children, _join(base, "cells")):
+                self.layer(cell, _join(base, "cells", group), (*path, cells[id(cell)]))
+            return None
+        for key, child in layer.children.items():
+            self.layer(child, _join(base, key), (*path, key))
+        return None
+
+    def variables(self, layer: LayerSpec, names: Sequence[str], label: str, place: str, path: Path) -> None:
+        arrays = [handle for _, handle in self.weights.groups.get(place, ())]
+        if layer.class_name == "SpectralNormalization":
+            arrays = arrays[-1:]  # the kernel of the layer inside is listed here too
+        if len(arrays) != len(names):
+            self.fail("/".join(path), f"{place}/vars holds {len(arrays)} arrays", f"{len(names)} ({', '.join(names)})")
+        self.used.add(place)
+        own: Mapping[str, Handle] = packed(layer.class_name, dict(zip(names, arrays, strict=True)), layer.config, None)
+        prefix = f"{label}/" if label else ""
+        self.found.setdefault(path, {}).update({prefix + name: handle for name, handle in own.items()})
+
+    def as_found(self, base: str, path: Path) -> None:
+        for place, pairs in self.weights.groups.items():
+            if place == base or place.startswith(base + "/"):
+                self.used.add(place)
+                inner = place[len(base) + 1:]
+                for name, handle in pairs:
+                    self.found.setdefault(path, {})[_join(inner, name)] = handle
+
+
+def _join(*names: str) -> str:
+    return "/".join(filter(None, names))

@@ -1,0 +1,157 @@
+"""Which arrays each Keras class has, in the order it creates them. Knows no files and no old spellings.
+
+Trainable arrays come before the others in the legacy HDF5 layout, whatever the order of creation; an array whose
+name begins with ``~`` here is never trainable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+Config = Mapping[str, Any]
+
+
+class Part(NamedTuple):
+    """Arrays that one object inside a layer owns.
+
+    `label` stands in front of their names in our own spelling and in weight names (``"query"``), `store` is the
+    attribute path of the object in the object store (``"query_dense"``).
+    """
+
+    names: tuple[str, ...]
+    label: str = ""
+    store: str = ""
+    fixed: frozenset[str] = frozenset()  # those that are never trainable
+
+
+def _on(config: Config, flag: str, *names: str) -> tuple[str, ...]:
+    return names if config.get(flag, True) else ()
+
+
+def _bias(config: Config) -> tuple[str, ...]:
+    return _on(config, "use_bias", "bias")
+
+
+def _quantised(config: Config, kernel: str) -> tuple[str, ...]:
+    policy = str(config.get("dtype") or "")
+    mode = policy.partition("_from_")[0].partition("/")[0] if "_from_" in policy else ""
+    return {
+        "int8": (f"~{kernel}_scale",),
+        "int4": (f"~{kernel}_scale", f"~{kernel}_zero", "~g_idx"),
+        "float8": () if kernel == "embeddings" else tuple(
+            f"{kind}_{what}" for kind in ("inputs", "kernel", "outputs_grad") for what in ("scale", "amax_history")),
+    }.get(mode, ())
+
+
+def _frozen(config: Config, kernel: str) -> str:
+    policy = str(config.get("dtype") or "")
+    return f"~{kernel}" if policy.startswith(("int8_from", "int4")) else kernel
+
+
+def _dense(config: Config) -> tuple[str, ...]:
+    bias = ("bias",) if config.get("bias_axes", config.get("use_bias", True)) else ()
+    return (_frozen(config, "kernel"), *bias, *_quantised(config, "kernel"))
+
+
+def _einsum_dense(config: Config) -> tuple[str, ...]:
+    return _dense({**config, "bias_axes": config.get("bias_axes")})
+
+
+def _recurrent(config: Config) -> tuple[str, ...]:
+    return ("kernel", "recurrent_kernel", *_bias(config))
+
+
+def _kernel(config: Config) -> tuple[str, ...]:
+    return ("kernel", *_bias(config))
+
+
+def _batch_normalization(config: Config) -> tuple[str, ...]:
+    renorm = ("~moving_stddev", "~renorm_mean", "~renorm_stddev") if config.get("renorm") else ()
+    return (*_on(config, "scale", "gamma"), *_on(config, "center", "beta"), "~moving_mean", "~moving_variance", *renorm)
+
+
+def _scale_and_center(config: Config) -> tuple[str, ...]:
+    if config.get("rms_scaling"):
+        return ("gamma",)
+    return (*_on(config, "scale", "gamma"), *_on(config, "center", "beta"))
+
+
+def _attention(config: Config) -> tuple[str, ...]:
+    concat = ("concat_score_weight",) if config.get("score_mode") == "concat" else ()
+    return (*(("scale",) if config.get("use_scale") else ()), *concat)
+
+
+def _multi_head(config: Config) -> tuple[Part, ...]:
+    gate = ("gate",) if config.get("use_gate") else ()
+    labels = ("query", "key", *gate, "value", "attention_output")
+    stores = {"attention_output": "output_dense"}
+    return tuple(Part(_kernel(config), label, stores.get(label, f"{label}_dense")) for label in labels)
+
+
+def _reversible(config: Config) -> tuple[str, ...]:
+    return ("embeddings", *(() if config.get("tie_weights", True) else ("reverse_embeddings",)))
+
+
+SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
+    "Dense": _dense,
+    "EinsumDense": _einsum_dense,
+    "Embedding": lambda c: (_frozen(c, "embeddings"), *_quantised(c, "embeddings")),
+    "ReversibleEmbedding": _reversible,
+    **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), _recurrent),
+    **dict.fromkeys((
+        "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose",
+        "LocallyConnected1D", "LocallyConnected2D"), _kernel),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), lambda c: ("depthwise_kernel", *_bias(c))),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"),
+                    lambda c: ("depthwise_kernel", "pointwise_kernel", *_bias(c))),
+    "BatchNormalization": _batch_normalization,
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization"), _scale_and_center),
+    "RMSNormalization": lambda c: ("scale",),
+    "PReLU": lambda c: ("alpha",),
+    "Attention": _attention,
+    "AdditiveAttention": lambda c: _on(c, "use_scale", "scale"),
+    "Normalization": lambda c: () if c.get("mean") is not None else ("~mean", "~variance", "~count"),
+    "SpectralNormalization": lambda c: ("~vector_u",),
+    "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
+    "MaxoutDense": lambda c: ("W", *_on(c, "use_bias", "b")),
+}
+PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+                    lambda c: (Part(_recurrent(c), store="cell"),)),
+    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
+}
+WEIGHTLESS = frozenset("""
+    Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
+    AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
+    Cropping2D Cropping3D Discretization Dot Dropout ELU Flatten GaussianDropout GaussianNoise
+    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+    GlobalMaxPooling3D Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking MaxPooling1D MaxPooling2D
+    MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape SlicingOpLambda Softmax
+    SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells StringLookup Subtract TFOpLambda
+    TensorFlowOpLayer TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+""".split())  # noqa: SIM905; none of their own: wrappers and RNN have those of their children
+KNOWN = frozenset(SIMPLE) | frozenset(PARTS) | WEIGHTLESS
+
+
+def parts(class_name: str, config: Config, registered_name: str | None = None) -> tuple[Part, ...] | None:
+    """The arrays of a class; None where the table does not know it."""
+    if registered_name is not None or class_name not in KNOWN:
+        return None
+    if class_name == "Attention" and "use_scale" not in config:
+        return None  # somebody's own class: Keras always writes use_scale
+    if class_name in PARTS:
+        return PARTS[class_name](config)
+    return _part(SIMPLE[class_name](config)) if class_name in SIMPLE else ()
+
+
+def _part(names: tuple[str, ...]) -> tuple[Part, ...]:
+    plain = tuple(name.lstrip("~") for name in names)
+    return (Part(plain, fixed=frozenset(name[1:] for name in names if name[0] == "~")),) if names else ()
+
+
+EVERY_PART = tuple(  # with every option on: the words that array names are made of
+    part for class_name in (*SIMPLE, *PARTS) for mode in ("int8", "int4", "float8", "float32")
+    for part in parts(class_name, {"dtype": f"{mode}_from_float32", "renorm": True, "bias_axes": "a", "use_scale": True,
+                                   "tie_weights": False, "score_mode": "concat"}) or ())

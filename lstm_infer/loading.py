@@ -1,0 +1,341 @@
+"""From a file to a model: the staircase that joins ``hdf5``, ``layouts`` and ``layers``.
+
+A file is read into a `RawModel`, translated into a `ModelSpec`, built into layers (everything unsupported is reported at
+once), and only then are weights read: every array's declared shape is compared with the one its layer needs first.
+"""
+
+import warnings
+
+import numpy as np
+
+from . import hdf5, layouts
+from .errors import InputError, LoadError, UnsupportedLayerError
+from .layers import LAYERS, InputLayer, Layer
+from .layers.structure import map_structure
+from .model import Model, Sequential
+from .spec import Call, LayerSpec, ModelSpec, TensorRef
+
+ACTIVATION_WORDS = ("activation", "recurrent_activation")
+
+CHILD_ARGUMENTS = {"forward_layer": "layer"}
+"""Constructor arguments that are called otherwise than the attribute that holds the layer."""
+
+
+def load_model(path, *, weights=None, custom_objects=None, keras_version=None, dtype=None, threads=None):
+    """Load a model that Keras saved.
+
+    Parameters
+    ----------
+    path : str, PathLike, open binary file or bytes
+        A whole model (``.h5``, ``.hdf5``, ``.keras``) of any Keras, or an architecture (``model.to_json()``), which then
+        needs `weights`.
+    weights : same, optional
+        A weights file of any Keras.
+    custom_objects : dict, optional
+        What the file names but cannot contain: functions of arrays, or `Layer` subclasses, by layer name,
+        ``package>Name`` or class name. Code in a file is never executed.
+    keras_version : str, optional
+        Follow the semantics of this Keras instead of the one that the file names.
+    dtype : str, optional
+        Compute in ``"float32"`` or ``"float64"`` throughout; as the file says unless given.
+    threads : int, optional
+        The most threads to use; all the cores this process may use unless given.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    LoadError
+        The file is not a model, is broken, or does not fit itself; the message names file, layer and array.
+    UnsupportedLayerError
+        It needs layers or functions that are not here; the message names all of them.
+    FileNotFoundError, PermissionError
+
+    Examples
+    --------
+    >>> import lstm_infer as li
+    >>> li.load_model("missing.h5")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [Errno 2] No such file or directory: 'missing.h5'
+    """
+    if dtype not in (None, "float32", "float64"):
+        raise InputError(f"found dtype={dtype!r}, expected 'float32' or 'float64'")
+    raw = hdf5.read(path, weights)
+    if raw.config is None:
+        raise LoadError(
+            f"{raw.source}: found weights without an architecture; give load_model() the JSON of model.to_json() and this "
+            "file as weights=, or rebuild the model in Python and call its load_weights()"
+        )
+    if raw.weights is None:
+        raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
+    spec = layouts.canonical(raw, keras_version)
+    model = _Assembly(raw.source, custom_objects, dtype).build(spec)
+    model.threads = threads
+    _fill(model, layouts.match(spec, raw.weights), raw.weights.source)
+    model.adopt(layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config))
+    return model
+
+
+def load_weights(model, path, keras_version=None):
+    """Load the weights of a file into a model built in Python; see `Model.load_weights`."""
+    raw = hdf5.read(path)
+    if raw.weights is None:
+        raise LoadError(f"{raw.source}: found an architecture without weights, expected a weights file")
+    _fill(model, layouts.match(describe(model), raw.weights), raw.weights.source)
+    version = keras_version or raw.weights.keras_version or raw.keras_version
+    model.adopt(layouts.semantics(version, raw.weights.backend or raw.backend, raw.config))
+
+
+# ---------------------------------------------------------------- weights
+def _fill(model, found, source):
+    """Give every layer its arrays, after all their shapes have been compared."""
+    filled = set()
+    wanted = []
+    for path, layer in model.walk():
+        if layer in filled or not layer.expected_shapes:
+            continue
+        filled.add(layer)
+        handles = found.get(path, {})
+        _check_arrays(source, path, layer, handles)
+        wanted.append((layer, handles))
+    for layer, handles in wanted:
+        arrays = {name: handles[name].read() for name in layer.expected_shapes}
+        for name, array in arrays.items():
+            if array.size and np.isnan(array).all():
+                warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
+        layer.assign(arrays)
+
+
+def _check_arrays(source, path, layer, handles):
+    name = "/".join(path)
+    missing = [array for array in layer.expected_shapes if array not in handles]
+    if missing:
+        raise LoadError(
+            f"{source}: layer '{name}': found arrays {sorted(handles)}, expected {list(layer.expected_shapes)}"
+        )
+    surplus = [array for array in handles if array not in layer.expected_shapes]
+    if surplus:
+        raise LoadError(f"{source}: layer '{name}': found the array '{surplus[0]}', which the layer does not have")
+    for array, shape in layer.expected_shapes.items():
+        if tuple(handles[array].shape) != tuple(shape):
+            raise LoadError(
+                f"{source}: layer '{name}', array '{array}' ({handles[array].where}): "
+                f"found shape {tuple(handles[array].shape)}, expected {tuple(shape)}"
+            )
+
+
+# ---------------------------------------------------------------- layers
+class _Assembly:
+    """Builds layers and graphs from specs, collecting what is unsupported."""
+
+    def __init__(self, source, custom_objects, dtype):
+        self.source, self.dtype = source, dtype
+        self.custom = dict(custom_objects or {})
+        self.problems = []
+        self.made = {}
+
+    def build(self, spec):
+        """Return the model of `spec`; raise UnsupportedLayerError naming everything that is not here."""
+        self._collect(spec, ())
+        if self.problems:
+            raise UnsupportedLayerError(f"{self.source}: cannot load " + "; ".join(dict.fromkeys(self.problems)))
+        return self._model(spec, ())
+
+    def _collect(self, spec, path):
+        """Make every layer there is, models from the inside out, noting what cannot be made."""
+        if isinstance(spec, ModelSpec):
+            for layer in spec.layers:
+                self._collect(layer, (*path, layer.name))
+            return
+        for key, child in spec.children.items():
+            self._collect(child, (*path, key))
+        try:
+            self.made[path] = self._layer(spec, path)
+        except _Missing as missing:
+            self.problems.append(f"layer '{'/'.join(path)}' ({spec.class_name}): {missing}")
+        except Exception as error:  # what a hostile or strange config does to a constructor is its own fault
+            self.problems.append(f"layer '{'/'.join(path)}' ({spec.class_name}): {error}")
+
+    def _layer(self, spec, path):
+        given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
+        if given is not None and not isinstance(given, type):
+            return given if isinstance(given, Layer) else FunctionLayer(given, spec.name)
+        if given is None and spec.class_name not in LAYERS:
+            raise _Missing(_what_is_missing(spec))
+        config = {word: self._function(word, value) for word, value in spec.config.items()}
+        if self.dtype and config.get("dtype") is not None and np.dtype(_or_float(config["dtype"])).kind == "f":
+            config["dtype"] = self.dtype
+        elif self.dtype and spec.class_name != "InputLayer":
+            config["dtype"] = self.dtype
+        config.update(self._children(spec, path))
+        return (given or LAYERS[spec.class_name])(**config, name=spec.name)
+
+    def _names(self, spec):
+        return [name for name in (spec.name, spec.registered_name, spec.class_name) if name]
+
+    def _children(self, spec, path):
+        if spec.class_name == "StackedRNNCells":
+            return {"cells": [self._child((*path, key), child) for key, child in spec.children.items()]}
+        return {CHILD_ARGUMENTS.get(k, k): self._child((*path, k), child) for k, child in spec.children.items()}
+
+    def _child(self, path, spec):
+        if isinstance(spec, ModelSpec):
+            if self.problems:
+                raise _Missing("it contains what is named here")
+            return self._model(spec, path)
+        if path not in self.made:
+            raise _Missing("it contains what is named here")
+        return self.made[path]
+
+    def _function(self, word, value):
+        """Resolve the name of an activation of the user's."""
+        if word in ACTIVATION_WORDS and isinstance(value, str):
+            return self.custom.get(value, value)
+        return value
+
+    # ------------------------------------------------------------ graphs
+    def _model(self, spec, path):
+        layers = {
+            layer.name: self._model(layer, (*path, layer.name))
+            if isinstance(layer, ModelSpec)
+            else self.made[(*path, layer.name)]
+            for layer in spec.layers
+        }
+        if spec.class_name == "Sequential":
+            where = "/".join((*path, spec.name))
+            with _naming(self.source, where):
+                return Sequential(list(layers.values()), spec.name)
+        tensors = self._connect(spec.calls, layers)
+
+        def tensor(leaf):
+            return tensors[leaf.layer, leaf.call][leaf.tensor]
+
+        try:
+            ends = map_structure(tensor, spec.inputs), map_structure(tensor, spec.outputs)
+        except (KeyError, IndexError, AttributeError):
+            raise LoadError(f"{self.source}: model '{spec.name}': its inputs or outputs name calls it lacks") from None
+        with _naming(self.source, spec.name):
+            return Model(*ends, spec.name)
+
+    def _connect(self, calls, layers):
+        """Make the calls in an order that works; returns the flat outputs by (layer, call number)."""
+        tensors, counts, pending = {}, {}, []
+        for call in calls:
+            number = counts[call.layer] = counts.get(call.layer, -1) + 1
+            pending.append(((call.layer, number), call))
+        while pending:
+            waiting = []
+            for key, call in pending:
+                if all(ref in tensors for ref in _references(call)):
+                    tensors[key] = self._call(layers[call.layer], call, tensors)
+                else:
+                    waiting.append((key, call))
+            if len(waiting) == len(pending):
+                names = sorted({call.layer for _, call in waiting})
+                raise LoadError(f"{self.source}: the calls of layers {names[:8]} wait for each other or for calls not there")
+            pending = waiting
+        return tensors
+
+    def _call(self, layer, call, tensors):
+        def tensor(leaf):
+            if not isinstance(leaf, TensorRef):
+                return leaf
+            outputs = tensors[leaf.layer, leaf.call]
+            if not 0 <= leaf.tensor < len(outputs):
+                raise LoadError(
+                    f"{self.source}: layer '{call.layer}' takes output {leaf.tensor} of '{leaf.layer}', "
+                    f"which has {len(outputs)}"
+                )
+            return outputs[leaf.tensor]
+
+        if isinstance(layer, InputLayer):
+            return [layer.output]
+        args = [map_structure(tensor, argument) for argument in call.args]
+        kwargs = {word: map_structure(tensor, value) for word, value in call.kwargs.items()}
+        with _naming(self.source, call.layer):
+            outputs = layer(*args, **kwargs)
+        return _flat(outputs)
+
+
+class _Missing(Exception):
+    """A layer that cannot be made, and why."""
+
+
+class _naming:
+    """Turns whatever goes wrong while a layer is called into a LoadError that names it."""
+
+    def __init__(self, source, layer):
+        self.source, self.layer = source, layer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind and issubclass(kind, Exception) and not issubclass(kind, LoadError):
+            message = str(error) if isinstance(error, InputError) else f"layer '{self.layer}': {error}"
+            raise LoadError(f"{self.source}: {message}") from error
+
+
+class FunctionLayer(Layer):
+    """A function of arrays in the place of a layer.
+
+    Parameters
+    ----------
+    function : callable
+    name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> FunctionLayer(lambda x: x[:, -1])(np.ones((2, 5, 3))).shape
+    (2, 3)
+    """
+
+    def __init__(self, function, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def _what_is_missing(spec):
+    if spec.class_name == "Lambda":
+        return "code in a file is never executed; give the function as custom_objects={" + repr(spec.name) + ": function}"
+    return "there is no such layer here; give it as custom_objects={" + repr(spec.class_name) + ": layer class or function}"
+
+
+def _or_float(policy):
+    return {"bfloat16": "float32", "mixed_float16": "float32", "mixed_bfloat16": "float32"}.get(policy, policy)
+
+
+def _flat(outputs):
+    from .layers.structure import flatten
+
+    return flatten(outputs)
+
+
+def _references(call: Call):
+    found = []
+
+    def note(leaf):
+        if isinstance(leaf, TensorRef):
+            found.append((leaf.layer, leaf.call))
+
+    map_structure(note, [list(call.args), dict(call.kwargs)])
+    return found
+
+
+# ---------------------------------------------------------------- a live model as a spec
+def describe(layer):
+    """Return the spec of a live layer or model, for matching it with a weights file."""
+    if isinstance(layer, Model):
+        layers = layer.graph.layers
+        kind = "Sequential" if isinstance(layer, Sequential) else "Functional"
+        return ModelSpec(kind, layer.name, tuple(describe(child) for child in layers), trainable=layer.trainable)
+    config = {word: value for word, value in layer.get_config().items() if word != "name"}
+    children = {key: describe(child) for key, child in layer.children().items()}
+    return LayerSpec(type(layer).__name__, layer.name, config, children)

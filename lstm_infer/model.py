@@ -1,0 +1,431 @@
+"""Models: the door for people.
+
+A `Model` is a layer that contains a graph of layers. It checks what it is given, casts it once, runs the graph and
+returns arrays. It knows nothing of files; ``loading`` builds models from them.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from . import inputs as doors
+from .errors import InputError
+from .graph import Graph
+from .layers.base import Context, Layer, Tensor, _OwnStates
+from .layers.core import InputLayer
+from .layers.structure import flatten, map_structure, pack_like
+from .stepping import plan
+
+CHUNK_ROWS = 256
+"""Rows that are computed together unless ``batch_size`` says otherwise: enough to use the caches well."""
+
+PARALLEL_NUMBERS = 1 << 14
+"""Input numbers below which starting threads costs more than it saves."""
+
+
+class Model(Layer):
+    """A graph of layers from inputs to outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : Tensor, or nested lists or dicts of Tensor
+        From `Input`, from calls of layers, or from inside a loaded model (``model.input``, ``layer.output``).
+    name : str, optional
+    threads : int, optional
+        The most threads to use; all the cores this process may use unless given.
+
+    Examples
+    --------
+    >>> import numpy as np, lstm_infer as li
+    >>> x = li.Input((None, 3))
+    >>> model = li.Model(x, li.LSTM(4)(x))
+    >>> model.set_weights([np.ones((3, 16)), np.ones((4, 16)), np.zeros(16)])
+    >>> model.predict(np.ones((2, 5, 3))).shape
+    (2, 4)
+    """
+
+    per_timestep = False
+
+    def __init__(self, inputs, outputs, name=None, threads=None, trainable=True):
+        super().__init__(name=name, trainable=trainable)
+        self.expected_shapes = {}
+        self.threads = threads
+        self._lock = threading.RLock()
+        self._plan = None
+        self.input, self.output = inputs, outputs
+        self.graph = Graph(flatten(inputs), flatten(outputs))
+
+    # ------------------------------------------------------------ what it is
+    input = output = None  # a model's own, where a layer's are those of its only call
+
+    @property
+    def layers(self):
+        """The layers, in Keras's order."""
+        return list(self.graph.layers)
+
+    @property
+    def inputs(self):
+        """The symbolic inputs, a list: each has name, shape and dtype."""
+        return list(self.graph.inputs)
+
+    @property
+    def outputs(self):
+        """The symbolic outputs, a list: each has name, shape and dtype."""
+        return list(self.graph.outputs)
+
+    @property
+    def input_names(self):
+        """The names of the inputs."""
+        return [tensor.name for tensor in self.inputs]
+
+    @property
+    def output_names(self):
+        """The names of the layers that make the outputs."""
+        return [tensor.name for tensor in self.outputs]
+
+    @property
+    def input_shape(self):
+        """The shape of the input, nested if there are several."""
+        return map_structure(lambda tensor: tensor.shape, self.input)
+
+    @property
+    def output_shape(self):
+        """The shape of the output, nested if there are several."""
+        return map_structure(lambda tensor: tensor.shape, self.output)
+
+    @property
+    def threads(self):
+        """The most threads a call may use."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, number):
+        self._threads = check_threads(number)
+
+    def get_layer(self, name=None, index=None):
+        """Return a layer by its name, or by its place in `layers`.
+
+        Raises
+        ------
+        InputError
+            The model has no such layer.
+        """
+        if name is None:
+            if index is None or not -len(self.layers) <= index < len(self.layers):
+                raise InputError(f"model '{self.name}' has {len(self.layers)} layers, so none at index {index}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise InputError(f"model '{self.name}' has no layer '{name}', only {[layer.name for layer in self.layers]}")
+
+    def summary(self, print_fn=print):
+        """Print a table of the layers: shapes, parameters, and the path each recurrent layer takes.
+
+        Parameters
+        ----------
+        print_fn : callable
+            Called with each line.
+        """
+        from .summary import lines
+
+        for line in lines(self):
+            print_fn(line)
+
+    # ------------------------------------------------------------ as a layer
+    def children(self):
+        return {layer.name: layer for layer in self.graph.layers}
+
+    def build(self, input_shape):
+        """Do nothing: the layers inside were built when they were called."""
+
+    def compute_output_shape(self, input_shape):
+        shapes = [input_shape] if isinstance(input_shape, tuple) else input_shape
+        return pack_like(self.output, self.graph.infer_shapes(shapes))
+
+    def output_dtype(self, inputs):
+        return self.graph.outputs[0].dtype
+
+    def call(self, inputs, mask=None):
+        """Never called: `run` does the work."""
+        raise AssertionError
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        mask = carried_mask if mask is None else mask
+        values = doors.in_order(self, inputs)
+        masks = doors.in_order(self, mask) if isinstance(mask, (list, tuple, dict)) else [mask] * len(values)
+        values = [np.asarray(v).astype(t.dtype, copy=False) for v, t in zip(values, self.graph.inputs, strict=True)]
+        outputs, out_masks = self.graph.run(values, masks, context)
+        return pack_like(self.output, outputs), pack_like(self.output, out_masks)
+
+    def __call__(self, inputs, mask=None, training=False, **kwargs):
+        """Record a call on symbolic tensors, or compute one batch of arrays."""
+        if any(isinstance(leaf, Tensor) for leaf in flatten(inputs)):
+            explicit = {} if mask is None else {"mask": mask}
+            return self._connect(doors.in_order(self, inputs), explicit)
+        return self.predict_on_batch(inputs, mask=mask, **kwargs)
+
+    # ------------------------------------------------------------ predicting
+    def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
+        """Compute the outputs for any number of rows.
+
+        Parameters
+        ----------
+        x : array_like, list (in model order) or dict (by input name)
+            (rows, *input shape). A model with one input also takes a list of arrays of different length.
+        batch_size : int, optional
+            Rows that are computed together. The results do not depend on it, except in a stateful model, where each
+            batch continues the one before.
+        verbose : {"auto", 0, 1, 2}
+            1 shows a progress bar on standard error; "auto" does not.
+        mask : bool array_like, optional
+            (rows, timesteps), True where a timestep counts; nested like `x` if the model has several inputs. A mask
+            that the model makes itself counts as well.
+        lengths : int array_like, optional
+            The true length of every row of a right-padded `x`: shorthand for a mask.
+        threads : int, optional
+            The most threads this call may use.
+
+        Returns
+        -------
+        numpy.ndarray, or nested lists or dicts of them
+            The model's own structure.
+
+        Raises
+        ------
+        InputError
+            The data does not fit the model; the message names the input, what was found and what was expected.
+        """
+        return self._predict(x, batch_size, verbose, mask, lengths, threads, self._own_context)
+
+    def predict_on_batch(self, x, *, mask=None, lengths=None, threads=None):
+        """Compute the outputs of one batch; as `predict`."""
+        return self._predict(x, -1, 0, mask, lengths, threads, self._own_context)
+
+    def _own_context(self, masks):
+        return Context(states=_OwnStates(), given_masks=masks)
+
+    def _predict(self, x, batch_size, verbose, mask, lengths, threads, context):
+        """`predict`, with the state kept by what ``context(masks)`` returns."""
+        threads = self.threads if threads is None else check_threads(threads)
+        self.check_ready()
+        values, masks = doors.take(self, x, mask, lengths)
+        rows = len(values[0])
+        if rows == 0:
+            return self._empty(values, masks)
+        chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values))
+
+        def compute(chunk):
+            part_masks = [None if m is None else m[chunk] for m in masks]
+            given = tuple(m for m in part_masks if m is not None)
+            return self.graph.run([v[chunk] for v in values], part_masks, context(given))[0]
+
+        if self._carries_state(context):
+            with self._lock:
+                parts = list(_progress(map(compute, chunks), len(chunks), verbose))
+        elif threads > 1 and len(chunks) > 1:
+            with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+                parts = list(_progress(pool.map(compute, chunks), len(chunks), verbose))
+        else:
+            parts = list(_progress(map(compute, chunks), len(chunks), verbose))
+        joined = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)]
+        return pack_like(self.output, joined)
+
+    def _carries_state(self, context):
+        context = context(())
+        return any(context.carries(layer) for _, layer in self.walk())
+
+    def _chunk_rows(self, batch_size, rows, threads, values):
+        if batch_size is not None:
+            if batch_size == 0 or batch_size < -1:
+                raise InputError(f"found batch_size {batch_size}, expected a positive number")
+            return rows if batch_size == -1 else batch_size
+        if self.is_stateful:
+            return self.graph.inputs[0].shape[0] or rows
+        if threads > 1 and sum(value.size for value in values) >= PARALLEL_NUMBERS:
+            return min(CHUNK_ROWS, -(-rows // threads))
+        return CHUNK_ROWS
+
+    def _empty(self, values, masks):
+        """The result for no rows: that of one row of zeros, without the row."""
+        values = [np.zeros((1, *v.shape[1:]), v.dtype) for v in values]
+        masks = [None if m is None else np.ones((1, *m.shape[1:]), bool) for m in masks]
+        outputs, _ = self.graph.run(values, masks, Context(carries=lambda layer: False))
+        return pack_like(self.output, [array[:0] for array in outputs])
+
+    # ------------------------------------------------------------ one timestep at a time
+    @property
+    def is_stateful(self):
+        """Whether a layer of the model carries its state from one `predict` to the next."""
+        return any(layer.stateful for path, layer in self.walk() if path)
+
+    @property
+    def step_plan(self):
+        """How the model is stepped, a `stepping.StepPlan`; raises InputError where it cannot be."""
+        if self._plan is None:
+            self._plan = plan(self)
+        return self._plan
+
+    def initial_state(self, batch=1):
+        """Return the state before the first timestep.
+
+        Parameters
+        ----------
+        batch : int
+            Rows that are stepped together.
+
+        Returns
+        -------
+        dict
+            The states of every recurrent layer, lists of (batch, units) arrays, by the layer's name.
+
+        Raises
+        ------
+        InputError
+            The model cannot be stepped; the message names the layer that needs the whole sequence.
+        """
+        return {name: layer.get_initial_state(batch) for name, layer in self.step_plan.carried.items()}
+
+    def step(self, x_t, state):
+        """Compute one timestep.
+
+        Parameters
+        ----------
+        x_t : array_like, list or dict
+            (batch, *input shape without time).
+        state : dict
+            From `initial_state` or from the step before; not changed.
+
+        Returns
+        -------
+        y_t : numpy.ndarray, or nested
+            (batch, *output shape without time).
+        state : dict
+            For the next step.
+
+        Examples
+        --------
+        >>> import numpy as np, lstm_infer as li
+        >>> model = li.Sequential([li.Input((None, 3)), li.LSTM(4)])
+        >>> model.set_weights([np.ones((3, 16)), np.ones((4, 16)), np.zeros(16)])
+        >>> x, state = np.ones((1, 2, 3)), model.initial_state()
+        >>> for t in range(2):
+        ...     y, state = model.step(x[:, t], state)
+        >>> bool((y == model.predict(x)).all())
+        True
+        """
+        carried = self.step_plan.carried
+        if not isinstance(state, dict) or set(state) != set(carried):
+            found = sorted(state) if isinstance(state, dict) else type(state).__name__
+            raise InputError(f"found a state of {found}, expected one of {sorted(carried)} (see initial_state())")
+        states = {layer: state[name] for name, layer in carried.items()}
+        outputs = self._step(x_t, states)
+        return outputs, {name: states[layer] for name, layer in carried.items()}
+
+    def _step(self, x_t, states):
+        """`step`, with states by layer, replaced in place."""
+        self.check_ready()
+        values = doors.take_step(self, x_t, self.step_plan.inputs)
+        context = Context(states=states, carries=states.__contains__, continues=True)
+        outputs, _ = self.graph.run(values, [None] * len(values), context)
+        pairs = zip(outputs, self.step_plan.outputs, strict=True)
+        return pack_like(self.output, [y[:, 0] if temporal else y for y, temporal in pairs])
+
+    def session(self):
+        """Return a new `Session`: a stream of this model with a state of its own."""
+        from .streaming import Session
+
+        return Session(self)
+
+    # ------------------------------------------------------------ weights
+    def load_weights(self, path, keras_version=None):
+        """Load the weights of a file that any Keras wrote into this model.
+
+        Parameters
+        ----------
+        path : str, PathLike, open binary file or bytes
+        keras_version : str, optional
+            Follow this Keras's semantics instead of the file's.
+
+        Raises
+        ------
+        LoadError
+            The file's arrays do not fit the model; the message names file, layer and array.
+        """
+        from .loading import load_weights
+
+        load_weights(self, path, keras_version)
+
+
+class Sequential(Model):
+    """Layers one after the other.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        The first is an `Input`, or a layer with ``input_shape=``.
+    name : str, optional
+    threads : int, optional
+
+    Examples
+    --------
+    >>> import lstm_infer as li
+    >>> model = li.Sequential([li.Input((None, 3)), li.LSTM(4), li.Dense(1)])
+    >>> model.output_shape
+    (None, 1)
+    """
+
+    def __init__(self, layers=(), name=None, threads=None, trainable=True):
+        first, *rest = layers or [None]
+        if isinstance(first, Layer) and not isinstance(first, InputLayer):
+            rest, first = layers, _declared_input(first)
+        start = first.nodes[0].outputs if isinstance(first, InputLayer) else first
+        if not isinstance(start, Tensor):
+            raise InputError("a Sequential begins with Input(shape), or with a layer that has input_shape=")
+        end = start
+        for layer in rest:
+            end = layer(end)
+        self._line = list(rest)
+        super().__init__(start, end, name, threads, trainable)
+
+    @property
+    def layers(self):
+        """The layers, without the input."""
+        return list(self._line)
+
+
+def _declared_input(layer):
+    if isinstance(layer, Model):
+        return InputLayer(batch_shape=layer.inputs[0].shape, dtype=str(layer.inputs[0].dtype))
+    if layer.declared_input_shape is None:
+        return None
+    return InputLayer(batch_shape=layer.declared_input_shape, name=f"{layer.name}_input")
+
+
+def check_threads(number):
+    """Return a number of threads; the cores this process may use for None.
+
+    Raises
+    ------
+    InputError
+        It is not a positive number.
+    """
+    if number is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(number, (int, np.integer)) or number < 1:
+        raise InputError(f"found threads={number!r}, expected a positive number")
+    return int(number)
+
+
+def _chunks(rows, size):
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _progress(parts, total, verbose):
+    if verbose not in (1, 2):
+        return parts
+    from tqdm import tqdm
+
+    return tqdm(parts, total=total, unit="batch")

@@ -1,0 +1,220 @@
+"""Plain data that travels from a file to a model: frozen dataclasses without behaviour.
+
+``hdf5.read`` returns a `RawModel` (what a file says, as found); ``layouts`` turns it into a `ModelSpec` (the same
+model in today's Keras words) and finds each layer's arrays; ``model`` builds layers from that. Nothing here knows
+HDF5, Keras versions or Numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# ---------------------------------------------------------------- as found in a file
+
+
+@dataclass(frozen=True)
+class Handle:
+    """An array in a file that has not been read yet.
+
+    Attributes
+    ----------
+    where : str
+        Path inside the file, for error messages.
+    shape : tuple of int
+        Declared shape. Compare it with the expected one before calling `read`: it may be a lie of any size.
+    dtype : str
+        NumPy name of the stored type, or ``"bfloat16"`` (`read` then returns float32).
+    read : callable
+        Returns the array.
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RawWeights:
+    """The arrays of a weights file or of the weights part of a model file.
+
+    Attributes
+    ----------
+    source : str
+        The file's name, for error messages.
+    layout : str
+        ``"legacy"``: `groups` maps layer names, in the order of ``layer_names``, to ``(weight name, handle)`` pairs
+        in the order of ``weight_names``. ``"objects"`` (the ``.weights.h5`` store): `groups` maps object paths such
+        as ``"layers/lstm/cell"`` to the pairs ``("0", handle), ("1", handle), ...`` of its ``vars`` group.
+    groups : mapping
+        See `layout`.
+    names : mapping
+        Only for ``"objects"``: object path to the layer's name, where the file tells it (Keras 3.6 and later).
+    keras_version, backend : str or None
+        What the file says about its writer.
+    """
+
+    source: str
+    layout: str
+    groups: Mapping[str, tuple[tuple[str, Handle], ...]]
+    names: Mapping[str, str] = field(default_factory=dict)
+    keras_version: str | None = None
+    backend: str | None = None
+
+
+@dataclass(frozen=True)
+class RawModel:
+    """What a file says, before anything is translated.
+
+    Attributes
+    ----------
+    source : str
+        The file's name, for error messages.
+    config : dict or None
+        The architecture JSON as found; None in a weights-only file.
+    weights : RawWeights or None
+        None for an architecture JSON alone.
+    keras_version, backend : str or None
+        What the file says about its writer.
+    """
+
+    source: str
+    config: dict | None
+    weights: RawWeights | None
+    keras_version: str | None = None
+    backend: str | None = None
+
+
+# ---------------------------------------------------------------- in today's words
+
+
+@dataclass(frozen=True)
+class Semantics:
+    """What the same words mean in the Keras that wrote a file. The defaults are those of today's Keras 3.
+
+    Attributes
+    ----------
+    hard_sigmoid : {"keras3", "keras2"}
+        ``clip(x/6 + 0.5, 0, 1)`` or ``clip(0.2 x + 0.5, 0, 1)``.
+    masked_output : {"previous", "state"}
+        What a recurrent layer emits at a masked timestep: its previous output (zeros before the first real
+        timestep), or its first state (Keras 2.2.5 and earlier, whose loop was symbolic: an unrolled layer there,
+        and every layer of a Theano file, follows "previous").
+    mask_with_initial_state : bool
+        Whether the mask that ``x`` carries is applied when an initial state is given too. Keras 3 does not.
+    merge_mask : {"any", "all", "none"}
+        How Add, Concatenate and their kind join masks: ``"any"`` Keras 3.5 and later, ``"none"`` Keras 3.0-3.4
+        (dropped), ``"all"`` Keras 1 and 2.
+    bidirectional_zeroes_masked : bool
+        Whether Bidirectional makes its inner layers emit zeros at masked timesteps when they return sequences.
+    stacked_states_reversed : bool
+        StackedRNNCells lists the last cell's state first (Keras 2.2.2 and earlier).
+    stateful_keeps_given_state : bool
+        Whether stateful Bidirectional layers, and stateful layers called with an initial state, carry their state
+        to the next call (False in multi-backend Keras 2).
+    recorded_state_wins : bool
+        Whether a stateful layer called with an initial state prefers the state it carries, once that is not all zeros
+        (tf.keras).
+    explicit_mask_travels : bool
+        Whether a mask given as ``mask=`` in a call goes on to the next layers (Keras 2), or only the mask that the
+        inputs carry (Keras 3).
+    """
+
+    hard_sigmoid: str = "keras3"
+    masked_output: str = "previous"
+    mask_with_initial_state: bool = False
+    merge_mask: str = "any"
+    bidirectional_zeroes_masked: bool = True
+    stacked_states_reversed: bool = False
+    stateful_keeps_given_state: bool = True
+    recorded_state_wins: bool = False
+    explicit_mask_travels: bool = False
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """Output number `tensor` (in flat order) of the `call`-th call of a layer in the same model, all from 0."""
+
+    layer: str
+    call: int
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer in a functional model.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer that is called.
+    args, kwargs : tuple, dict
+        As in ``layer(*args, **kwargs)``; `TensorRef`, lists, dicts and plain constants, nested. A recurrent layer's
+        states are always ``kwargs["initial_state"]``.
+    """
+
+    layer: str
+    args: tuple
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A layer in today's Keras words.
+
+    Attributes
+    ----------
+    class_name : str
+        Today's Keras class name; for what Keras does not have, the name found.
+    name : str
+    config : dict
+        Constructor arguments in today's words: what our layer classes take, without name and children. Dtype
+        policies are strings. Words of training (initializers, regularizers, ...) may remain; layers ignore them.
+    children : mapping
+        The layers inside, by the attribute that holds them: ``forward_layer`` and ``backward_layer`` of Bidirectional,
+        ``layer`` of other wrappers, ``cell`` of RNN, ``"0"``, ``"1"``, ... of StackedRNNCells. LSTM, GRU and
+        SimpleRNN have none: their arrays are their own.
+    registered_name : str or None
+        ``"package>Name"`` of a custom class, where the file tells it.
+    """
+
+    class_name: str
+    name: str
+    config: Mapping[str, Any]
+    children: Mapping[str, LayerSpec | ModelSpec] = field(default_factory=dict)
+    registered_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model in today's Keras words. Models may be layers of other models.
+
+    Attributes
+    ----------
+    class_name : str
+        ``"Sequential"`` or ``"Functional"``.
+    name : str
+    layers : tuple of LayerSpec and ModelSpec
+        In the order of ``model.layers``, InputLayers included; a Sequential always begins with one
+        (its ``batch_shape`` inferred from the weights where the config does not say).
+    calls : tuple of Call
+        Empty for a Sequential. The calls of one layer stand in the order that `TensorRef.call` counts; an
+        InputLayer has one call without arguments.
+    inputs, outputs : structure
+        Nested lists and dicts of `TensorRef`, as the user gave them (a bare `TensorRef` for one tensor);
+        None for a Sequential.
+    trainable : bool
+        Of the model as a whole: it decides the order of arrays in old files.
+    """
+
+    class_name: str
+    name: str
+    layers: tuple[LayerSpec | ModelSpec, ...]
+    calls: tuple[Call, ...] = ()
+    inputs: Any = None
+    outputs: Any = None
+    trainable: bool = True

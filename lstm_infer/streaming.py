@@ -1,0 +1,84 @@
+"""Streams: a model together with the state it carries from one call to the next."""
+
+import threading
+
+from .errors import InputError
+from .layers.base import Context
+
+
+class Session:
+    """One stream of a model, with a state of its own. Any number of sessions share one model.
+
+    In a session every recurrent layer carries its state from one call to the next, so predicting a sequence piece by
+    piece gives what predicting it whole gives. In a model with ``stateful=True`` layers only those carry it
+    from one `predict` to the next, as in Keras.
+
+    Parameters
+    ----------
+    model : Model
+
+    Examples
+    --------
+    >>> import numpy as np, lstm_infer as li
+    >>> model = li.Sequential([li.Input((None, 3)), li.LSTM(4, return_sequences=True)])
+    >>> model.set_weights([np.ones((3, 16)), np.ones((4, 16)), np.zeros(16)])
+    >>> x, session = np.ones((1, 5, 3)), model.session()
+    >>> parts = np.concatenate([session.predict(x[:, :2]), session.predict(x[:, 2:])], axis=1)
+    >>> bool((parts == model.predict(x)).all())
+    True
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self._states = {}
+        self._lock = threading.RLock()
+
+    def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
+        """Compute the outputs, beginning where the last call ended; as `Model.predict`."""
+        with self._lock:
+            return self.model._predict(x, batch_size or -1, verbose, mask, lengths, threads, self._context)
+
+    def step(self, x_t):
+        """Compute one timestep; as `Model.step`, with the session's state.
+
+        Raises
+        ------
+        InputError
+            The model cannot be stepped, or the number of rows is not that of the calls before.
+        """
+        with self._lock:
+            carried = self.model.step_plan.carried.values()
+            states = {layer: self._states.get(layer) for layer in carried}
+            y_t = self.model._step(x_t, states)
+            self._states.update(states)
+            return y_t
+
+    def reset_states(self):
+        """Forget the state: the next call begins anew."""
+        with self._lock:
+            self._states.clear()
+
+    @property
+    def state(self):
+        """A copy of the state: lists of arrays by the layers' names. Assign it to go back to it."""
+        with self._lock:
+            names = {layer: "/".join(path) for path, layer in self.model.walk()}
+            return {names[layer]: [array.copy() for array in arrays] for layer, arrays in self._states.items()}
+
+    @state.setter
+    def state(self, state):
+        layers = {"/".join(path): layer for path, layer in self.model.walk()}
+        unknown = sorted(set(state) - set(layers))
+        if unknown:
+            raise InputError(f"found the state of layer '{unknown[0]}', which model '{self.model.name}' does not have")
+        with self._lock:
+            self._states = {layers[name]: [array.copy() for array in arrays] for name, arrays in state.items()}
+
+    def _context(self, masks):
+        if self.model.is_stateful:
+            return Context(states=self._states, given_masks=masks)
+        try:
+            carried = set(self.model.step_plan.carried.values())
+        except InputError:  # a model that cannot be stepped has nothing to carry
+            carried = set()
+        return Context(states=self._states, carries=carried.__contains__, given_masks=masks, continues=True)
