@@ -1,0 +1,1228 @@
+"""Record what real Keras answers: tiny models with random weights, saved in every form, beside inputs and outputs.
+
+    python record.py keras2 [case ...]      needs tf_keras  (Keras 2)
+    python record.py keras3 [case ...]      needs keras >= 3 with the TensorFlow backend
+
+Everything is written beside this file (or into $GOLDEN_DIR). Never record again to make a test pass: see README.md.
+
+To add a case, write a function that returns a model and decorate it with `@case(...)`. Its inputs follow from the
+names of the model's inputs (`values_for`): `padded...` holds masked timesteps, `ids...` integers with zeros as padding,
+`mask...` booleans, `wide...` numbers up to +-6, anything else plain normal numbers.
+"""
+
+import os
+import re
+import sys
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+WRITER = sys.argv[1] if len(sys.argv) > 1 else ""
+if WRITER == "keras2":
+    import tf_keras as k
+elif WRITER == "keras3":
+    import keras as k
+else:
+    raise SystemExit(__doc__)
+L = k.layers
+KERAS_2 = WRITER == "keras2"
+FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).resolve().parent))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Forms: the files one model can be saved as, and how Keras reads them back
+# ---------------------------------------------------------------------------------------------------------------------
+
+def save_json(model, path):
+    Path(path).write_text(model.to_json())
+
+
+def save_whole(model, path):
+    model.save(path, **({"include_optimizer": False} if str(path).endswith(".h5") else {}))
+
+
+def save_weights(model, path):
+    model.save_weights(path)
+
+
+def load_whole(path, json):
+    return k.models.load_model(path, compile=False)
+
+
+def load_weights(path, json):
+    model = k.models.model_from_json(json)
+    model.load_weights(path)
+    return model
+
+
+def load_json(path, json):
+    return None  # no numbers inside: checked through the weights files
+
+
+FORMS = {
+    "h5": (save_whole, load_whole),
+    "keras": (save_whole, load_whole),
+    "json": (save_json, load_json),
+    "weights.h5": (save_weights, load_weights),
+    "legacy.h5": (save_weights, load_weights),  # Keras 2 only: its layout for names that do not end in .weights.h5
+}
+ALL = [form for form in FORMS if KERAS_2 or form != "legacy.h5"]
+WHOLE = ["h5", "keras"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cases
+# ---------------------------------------------------------------------------------------------------------------------
+
+@dataclass
+class Case:
+    name: str
+    build: Callable
+    forms: list
+    calls: int = 1             # how many predict calls in a row: more than one for stateful models
+    rows: int | None = None    # batch size; default 3, 6 where timesteps are masked (one row per pattern)
+    floatx: str = "float32"
+    policy: str = ""
+    weight_scale: float = 1.5
+    named: bool = False        # inputs and outputs are dicts
+    as_written: bool = False   # leave the .keras archive as Keras wrote it; see `deflate`
+
+
+CASES = {}
+
+
+def case(name=None, *, forms=None, only=None, **settings):
+    """Make it a case. `only`: the one Keras that has it; `forms`: by default .keras or, for a third, .h5."""
+    def register(build):
+        if only in (None, WRITER):
+            title = name or build.__name__
+            one = "h5" if zlib.crc32(title.encode()) % 3 == 0 else "keras"
+            CASES[title] = Case(title, build, forms or [one], **settings)
+        return build
+    return register
+
+
+def x(*shape, name="x", batch=None, dtype=None):
+    return k.Input(shape, batch_size=batch, name=name, dtype=dtype)
+
+
+def padded(steps=6, features=2, name="padded"):
+    """Two tensors: an input that has masked timesteps, and the same after Masking."""
+    raw = x(steps, features, name=name)
+    return raw, L.Masking(name=f"masking_of_{name}")(raw)
+
+
+def ids(*shape, name="ids", units=3, mask_zero=True):
+    raw = x(*(shape or (6,)), name=name, dtype="int32")
+    return raw, L.Embedding(8, units, mask_zero=mask_zero, name=f"embedding_of_{name}")(raw)
+
+
+def flat(value):
+    return [tensor for part in value for tensor in flat(part)] if isinstance(value, (list, tuple)) else [value]
+
+
+def model(inputs, outputs):
+    outputs = flat(outputs)
+    return k.Model(inputs, outputs[0] if len(outputs) == 1 else outputs)
+
+
+def all_rnns(*args, call=None, **options):
+    """LSTM, GRU and SimpleRNN of three different sizes on the same tensors."""
+    return [layer(units, **options)(*args, **(call or {}))
+            for layer, units in ((L.LSTM, 3), (L.GRU, 2), (L.SimpleRNN, 5))]
+
+
+# --- LSTM, GRU, SimpleRNN and their options ---------------------------------------------------------------------------
+
+@case(forms=ALL, as_written=True)
+def sequential():
+    return k.Sequential([k.Input((5, 3)), L.LSTM(4, return_sequences=True), L.GRU(3, return_sequences=True),
+                         L.SimpleRNN(5), L.Dense(2)])
+
+
+@case(forms=WHOLE)
+def sequential_built_late():
+    late = k.Sequential([L.LSTM(3), L.Dense(2)])
+    late.build((None, 4, 2))
+    return late
+
+
+@case(forms=WHOLE, only="keras2")
+def sequential_input_shape_in_layer():
+    return k.Sequential([L.LSTM(3, input_shape=(None, 2), return_sequences=True), L.LSTM(2)])
+
+
+def rnn_case(name, *, steps=5, only=None, forms=None, **options):
+    @case(f"rnn_{name}", only=only, forms=forms)
+    def build():
+        inputs = x(steps, 2)
+        return model(inputs, all_rnns(inputs, **options))
+
+
+rnn_case("last")
+rnn_case("return_sequences", return_sequences=True)
+rnn_case("return_state", return_state=True)
+rnn_case("sequences_and_state", return_sequences=True, return_state=True, forms=ALL)
+rnn_case("go_backwards", go_backwards=True, return_sequences=True, return_state=True)
+rnn_case("go_backwards_last", go_backwards=True)
+rnn_case("unroll", unroll=True, return_sequences=True)
+rnn_case("no_bias", use_bias=False, return_sequences=True)
+rnn_case("dropout", dropout=0.3, recurrent_dropout=0.2, return_sequences=True)
+rnn_case("one_step", steps=1, return_sequences=True, return_state=True)
+rnn_case("any_length", steps=None, return_sequences=True)
+rnn_case("time_major", time_major=True, return_sequences=True, return_state=True, only="keras2")
+
+
+@case()
+def rnn_implementation():
+    inputs = x(5, 2)
+    return model(inputs, [layer(3, implementation=mode)(inputs) for layer in (L.LSTM, L.GRU) for mode in (1, 2)])
+
+
+@case()
+def rnn_training_arguments():
+    """Arguments that mean nothing at inference, but stand in the file."""
+    options = {"kernel_regularizer": "l2", "recurrent_regularizer": "l1", "bias_regularizer": "l2",
+               "activity_regularizer": "l2", "kernel_constraint": "max_norm", "recurrent_constraint": "non_neg",
+               "bias_constraint": "unit_norm", "kernel_initializer": "he_normal", "dropout": 0.1}
+    inputs = x(4, 2)
+    return model(inputs, [L.LSTM(3, unit_forget_bias=False, **options)(inputs), L.GRU(2, **options)(inputs)])
+
+
+@case(forms=ALL)
+def gru_reset_before():
+    inputs = x(5, 2)
+    return model(inputs, [L.GRU(units, reset_after=False, use_bias=bias, return_sequences=True)(inputs)
+                          for units, bias in ((3, True), (5, False))])
+
+
+@case()
+def gru_reset_after():
+    inputs = x(5, 2)
+    return model(inputs, [L.GRU(3, reset_after=True, use_bias=bias, return_sequences=True, return_state=True)(inputs)
+                          for bias in (True, False)])
+
+
+@case()
+def rnn_sizes():
+    inputs = x(3, 17)
+    return model(inputs, [L.LSTM(1)(inputs), L.LSTM(3)(inputs), L.LSTM(17)(inputs), L.GRU(17)(inputs)])
+
+
+@case(rows=1)
+def batch_of_one():
+    inputs = x(7, 1)
+    return model(inputs, all_rnns(inputs, return_sequences=True))
+
+
+@case()
+def one_feature_one_unit():
+    return k.Sequential([k.Input((4, 1)), L.LSTM(1, return_sequences=True), L.GRU(1, return_sequences=True),
+                         L.SimpleRNN(1)])
+
+
+@case(rows=9, forms=WHOLE, weight_scale=3.0)
+def lstm_large():
+    inputs = x(30, 37)
+    y, h, c = L.LSTM(100, return_sequences=True, return_state=True)(inputs)
+    return model(inputs, [L.Dense(3)(y), h, c])
+
+
+# --- stateful: calls in a row -----------------------------------------------------------------------------------------
+
+@case(calls=3)
+def stateful():
+    inputs = x(4, 2, batch=3)
+    return model(inputs, all_rnns(inputs, stateful=True, return_sequences=True, return_state=True))
+
+
+@case(forms=ALL, calls=3)
+def stateful_stack():
+    return k.Sequential([k.Input((2, 2), batch_size=3), L.LSTM(3, stateful=True, return_sequences=True),
+                         L.GRU(4, stateful=True), L.Dense(2)])
+
+
+@case(calls=2)
+def stateful_one_step():
+    return k.Sequential([k.Input((1, 2), batch_size=1), L.LSTM(3, stateful=True), L.Dense(2)])
+
+
+@case(calls=2, rows=2)
+def stateful_any_length():
+    inputs = x(None, 2, batch=2)
+    return model(inputs, all_rnns(inputs, stateful=True))
+
+
+@case(calls=2)
+def stateful_bidirectional():
+    inputs = x(4, 2, batch=3)
+    return model(inputs, L.Bidirectional(L.LSTM(3, stateful=True, return_sequences=True))(inputs))
+
+
+@case(calls=2)
+def stateful_go_backwards():
+    inputs = x(4, 2, batch=3)
+    return model(inputs, all_rnns(inputs, stateful=True, return_sequences=True, go_backwards=True))
+
+
+@case(calls=2)
+def stateful_stacked_cells():
+    inputs = x(4, 2, batch=3)
+    cells = [L.LSTMCell(3), L.GRUCell(2), L.SimpleRNNCell(4)]
+    return model(inputs, L.RNN(cells, stateful=True, return_sequences=True)(inputs))
+
+
+@case(calls=3)
+def stateful_masked():
+    inputs = x(6, 2, name="padded", batch=6)
+    return model(inputs, all_rnns(L.Masking()(inputs), stateful=True, return_sequences=True, return_state=True))
+
+
+@case(calls=3)
+def stateful_with_initial_state():
+    inputs, h, c = x(3, 2, batch=2), x(3, name="h", batch=2), x(3, name="c", batch=2)
+    return model([inputs, h, c], L.LSTM(3, stateful=True, return_sequences=True)(inputs, initial_state=[h, c]))
+
+
+# --- activations ------------------------------------------------------------------------------------------------------
+
+ACTIVATIONS = ["linear", "sigmoid", "tanh", "hard_sigmoid", "relu", "relu6", "leaky_relu", "elu", "selu", "softplus",
+               "softsign", "exponential", "swish", "silu", "gelu", "mish", "softmax", "log_softmax"]
+if not KERAS_2:
+    ACTIVATIONS += ["hard_swish", "hard_silu", "celu", "log_sigmoid", "tanh_shrink", "soft_shrink", "hard_shrink",
+                    "hard_tanh", "squareplus", "sparse_plus", "sparse_sigmoid", "sparsemax"]
+
+
+@case(forms=["keras"])
+def activations_of_lstm():
+    """Each activation once for the candidate and once for the gates, in pairs of two different ones."""
+    inputs = x(2, 2)
+    return model(inputs, [L.LSTM(2, activation=a, recurrent_activation=b, name=f"{a}_and_{b}")(inputs)
+                          for a, b in zip(ACTIVATIONS, ACTIVATIONS[::-1])])
+
+
+@case()
+def activations_of_gru():
+    inputs = x(3, 2)
+    return model(inputs, [L.GRU(3, activation=name, recurrent_activation=gate, reset_after=after)(inputs)
+                          for after, name, gate in ((True, "relu", "hard_sigmoid"), (False, "softsign", "hard_sigmoid"),
+                                                    (True, "softmax", "softmax"), (False, "softmax", "linear"))])
+
+
+@case()
+def activations_of_simple_rnn():
+    inputs = x(3, 2)
+    return model(inputs, [L.SimpleRNN(3, activation=name)(inputs) for name in ("relu", "softmax", "hard_sigmoid")])
+
+
+@case()
+def activations_of_dense():
+    inputs, names = x(4, name="wide"), ["relu", "softmax", "hard_sigmoid", "gelu", "selu", "swish"]
+    return model(inputs, [L.Dense(3, activation=name, name=f"with_{name}")(inputs) for name in names])
+
+
+@case()
+def activation_layer():
+    inputs = x(7, 5, name="wide")
+    return model(inputs, [L.Activation(name, name=f"with_{name}")(inputs) for name in ACTIVATIONS])
+
+
+@case()
+def activation_layers_with_arguments():
+    inputs = x(4, 3, name="wide")
+    slope = "alpha" if KERAS_2 else "negative_slope"
+    layers = [L.ReLU(), L.ReLU(max_value=1.5), L.ReLU(negative_slope=0.2), L.ReLU(threshold=0.7),
+              L.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.3),
+              L.LeakyReLU(), L.LeakyReLU(**{slope: 0.05}), L.ELU(), L.ELU(alpha=0.6), L.Softmax(), L.Softmax(axis=1)]
+    if KERAS_2:
+        layers += [L.ThresholdedReLU(), L.ThresholdedReLU(theta=0.4)]
+    return model(inputs, [layer(inputs) for layer in layers])
+
+
+@case(forms=ALL)
+def prelu():
+    inputs = x(4, 3, name="wide")
+    return model(inputs, [L.PReLU()(inputs), L.PReLU(shared_axes=[1])(inputs), L.PReLU(shared_axes=[1, 2])(inputs)])
+
+
+@case(forms=WHOLE)
+def activation_given_as_layer():
+    inputs, slope = x(4, 3), "alpha" if KERAS_2 else "negative_slope"
+    return model(inputs, [L.Dense(3, activation=L.LeakyReLU(**{slope: 0.1}))(inputs),
+                          L.LSTM(2, activation=L.ReLU(max_value=0.5))(inputs)])
+
+
+# --- cells under RNN --------------------------------------------------------------------------------------------------
+
+def three_cells():
+    return [L.LSTMCell(3), L.GRUCell(2), L.SimpleRNNCell(4)]
+
+
+@case()
+def cells():
+    inputs = x(5, 2)
+    every = [L.LSTMCell(3), L.GRUCell(2), L.GRUCell(3, reset_after=False), L.SimpleRNNCell(4)]
+    return model(inputs, [L.RNN(cell, return_sequences=True, return_state=True)(inputs) for cell in every])
+
+
+@case()
+def cells_with_options():
+    inputs = x(5, 2)
+    return model(inputs, [
+        L.RNN(L.LSTMCell(3, use_bias=False, recurrent_activation="hard_sigmoid", dropout=0.2))(inputs),
+        L.RNN(L.GRUCell(3, activation="relu"), go_backwards=True, return_sequences=True)(inputs),
+        L.RNN(L.SimpleRNNCell(3, activation="softsign"), unroll=True)(inputs)])
+
+
+@case(forms=ALL)
+def list_of_cells():
+    inputs = x(5, 2)
+    return model(inputs, L.RNN(three_cells(), return_sequences=True)(inputs))
+
+
+@case()
+def stacked_cells_return_state():
+    inputs = x(5, 2)
+    return model(inputs, L.RNN(L.StackedRNNCells(three_cells()), return_sequences=True, return_state=True)(inputs))
+
+
+@case()
+def stacked_cells_initial_state():
+    inputs = x(5, 2)
+    states = [x(units, name=name) for name, units in (("h1", 3), ("c1", 3), ("h2", 2), ("h3", 4))]
+    nested = [states[:2], states[2], states[3]]
+    return model([inputs, *states], L.RNN(three_cells(), return_sequences=True)(inputs, initial_state=nested))
+
+
+@case()
+def stacked_cells_masked():
+    inputs, masked = padded()
+    return model(inputs, [L.RNN(three_cells(), return_sequences=True, return_state=True)(masked),
+                          L.RNN(three_cells(), go_backwards=True)(masked)])
+
+
+# --- Bidirectional ----------------------------------------------------------------------------------------------------
+
+MERGE_MODES = ["concat", "sum", "mul", "ave", None]
+
+
+def bidirectional_case(name, **options):
+    @case(f"bidirectional_merge_modes_{name}")
+    def build():
+        inputs, masked = padded()
+        return model(inputs, [L.Bidirectional(L.LSTM(2, **options), merge_mode=mode)(masked) for mode in MERGE_MODES])
+
+
+bidirectional_case("last")
+bidirectional_case("sequences", return_sequences=True)
+
+
+@case(forms=ALL)
+def bidirectional():
+    return k.Sequential([k.Input((5, 2)), L.Bidirectional(L.LSTM(3, return_sequences=True), merge_mode="sum"),
+                         L.Bidirectional(L.GRU(2))])
+
+
+@case()
+def bidirectional_simple_rnn():
+    return k.Sequential([k.Input((5, 2)), L.Bidirectional(L.SimpleRNN(3)), L.Dense(2)])
+
+
+@case()
+def bidirectional_return_state():
+    inputs = x(4, 2)
+    return model(inputs, [L.Bidirectional(L.LSTM(2, return_sequences=True, return_state=True))(inputs),
+                          L.Bidirectional(L.GRU(3, return_state=True), merge_mode="ave")(inputs),
+                          L.Bidirectional(L.SimpleRNN(3, return_state=True), merge_mode=None)(inputs)])
+
+
+@case()
+def bidirectional_return_state_masked():
+    inputs, masked = padded()
+    return model(inputs, [L.Bidirectional(L.LSTM(2, return_sequences=True, return_state=True))(masked),
+                          L.Bidirectional(L.GRU(3, return_state=True))(masked)])
+
+
+@case()
+def bidirectional_backward_layer():
+    inputs = x(4, 2)
+    backward = L.LSTM(3, activation="relu", go_backwards=True, return_sequences=True)
+    return model(inputs, L.Bidirectional(L.LSTM(3, return_sequences=True), backward_layer=backward)(inputs))
+
+
+@case()
+def bidirectional_backward_layer_of_another_class():
+    inputs, masked = padded()
+    backward = L.GRU(3, go_backwards=True)
+    return model(inputs, L.Bidirectional(L.LSTM(3), backward_layer=backward, merge_mode="sum")(masked))
+
+
+@case(only="keras2")
+def bidirectional_of_go_backwards():
+    inputs, masked = padded()
+    return model(inputs, [L.Bidirectional(L.LSTM(2, return_sequences=sequences, go_backwards=True))(tensor)
+                          for sequences in (False, True) for tensor in (inputs, masked)])
+
+
+@case()
+def bidirectional_of_cells():
+    inputs = x(4, 2)
+    return model(inputs, [L.Bidirectional(L.RNN(L.LSTMCell(3), return_sequences=True))(inputs),
+                          L.Bidirectional(L.RNN([L.GRUCell(3), L.LSTMCell(2)]), merge_mode="ave")(inputs)])
+
+
+@case()
+def bidirectional_initial_state():
+    inputs, states = x(4, 2), [x(3, name=name) for name in ("fh", "fc", "bh", "bc")]
+    layer = L.Bidirectional(L.LSTM(3, return_sequences=True, return_state=True))
+    return model([inputs, *states], layer(inputs, initial_state=states))
+
+
+@case()
+def bidirectional_stack_masked():
+    inputs, y = ids()
+    y = L.Bidirectional(L.LSTM(2, return_sequences=True))(y)
+    return model(inputs, [y, L.Bidirectional(L.GRU(3))(y)])
+
+
+@case()
+def bidirectional_feeds_masks():
+    inputs, masked = padded()
+    forward, backward = L.Bidirectional(L.LSTM(2, return_sequences=True), merge_mode=None)(masked)
+    return model(inputs, [L.LSTM(3, return_sequences=True)(forward), L.GRU(3, return_sequences=True)(backward)])
+
+
+# --- TimeDistributed --------------------------------------------------------------------------------------------------
+
+@case()
+def time_distributed_dense():
+    return k.Sequential([k.Input((4, 3)), L.LSTM(2, return_sequences=True),
+                         L.TimeDistributed(L.Dense(3, activation="relu"))])
+
+
+@case()
+def time_distributed_inner_layers():
+    inputs = x(3, 5, 2)
+    return model(inputs, [L.TimeDistributed(layer)(inputs) for layer in (
+        L.Conv1D(3, 2), L.LSTM(2), L.GRU(2, return_sequences=True), L.Flatten(), L.Dropout(0.2), L.BatchNormalization(),
+        L.MaxPooling1D(2), L.GlobalAveragePooling1D(), L.Bidirectional(L.LSTM(2)), L.TimeDistributed(L.Dense(2)))])
+
+
+@case(forms=WHOLE)
+def time_distributed_model():
+    inner = k.Sequential([k.Input((5, 2)), L.Conv1D(3, 2), L.LSTM(2)])
+    inputs = x(3, 5, 2)
+    return model(inputs, L.LSTM(3)(L.TimeDistributed(inner)(inputs)))
+
+
+@case()
+def time_distributed_masked():
+    inputs, masked = padded()
+    y = L.TimeDistributed(L.Dense(3))(masked)
+    return model(inputs, [y, L.LSTM(2, return_sequences=True)(y)])
+
+
+@case()
+def time_distributed_masks_inside():
+    """A hierarchical network: words make a sentence, sentences make a document."""
+    sentence = x(6, name="ids_inner", dtype="int32")
+    inner = k.Model(sentence, L.LSTM(3)(L.Embedding(8, 2, mask_zero=True)(sentence)))
+    inputs = x(3, 6, name="ids", dtype="int32")
+    y = L.TimeDistributed(inner)(inputs)
+    return model(inputs, [y, L.GRU(2)(y)])
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+def masked_case(name, *, forms=None, **options):
+    @case(f"masked_{name}", forms=forms)
+    def build():
+        inputs, masked = padded()
+        return model(inputs, all_rnns(masked, **options))
+
+
+masked_case("last")
+masked_case("sequences_and_state", return_sequences=True, return_state=True)
+masked_case("go_backwards", return_sequences=True, return_state=True, go_backwards=True)
+masked_case("unroll", return_sequences=True, return_state=True, unroll=True)
+masked_case("zero_output", return_sequences=True, return_state=True, zero_output_for_mask=True)
+masked_case("zero_output_last", zero_output_for_mask=True)
+masked_case("zero_output_unroll", return_sequences=True, zero_output_for_mask=True, unroll=True)
+
+
+@case(forms=ALL)
+def masked_embedding():
+    inputs, y = ids()
+    return model(inputs, [L.Dense(2, activation="softmax")(L.LSTM(3)(y)), L.GRU(2, return_sequences=True)(y)])
+
+
+@case()
+def masked_by_another_value():
+    inputs = x(6, 2, name="padded_with_-1")
+    return model(inputs, all_rnns(L.Masking(mask_value=-1.0)(inputs)))
+
+
+@case()
+def masking_layer_alone():
+    inputs = x(6, 2, name="padded_with_-1")
+    return model(inputs, L.Masking(mask_value=-1.0)(inputs))
+
+
+@case()
+def masked_stack():
+    inputs, y = padded()
+    y = L.LSTM(3, return_sequences=True)(y)
+    y = L.GRU(2, return_sequences=True)(y)
+    return model(inputs, [y, L.SimpleRNN(3)(y)])
+
+
+@case()
+def masked_gru_reset_before():
+    inputs, masked = padded()
+    return model(inputs, L.GRU(3, reset_after=False, return_sequences=True, return_state=True)(masked))
+
+
+@case()
+def masked_go_backwards_feeds_another():
+    inputs, masked = padded()
+    y = L.LSTM(3, return_sequences=True, go_backwards=True)(masked)
+    return model(inputs, [y, L.LSTM(2, return_sequences=True)(y), L.GRU(2, go_backwards=True)(y)])
+
+
+@case(only="keras2")
+def masked_time_major():
+    """Rows are timesteps here, so the padding patterns stand over the batch."""
+    inputs, masked = padded()
+    return model(inputs, L.LSTM(3, time_major=True, return_sequences=True, return_state=True)(masked))
+
+
+@case()
+def masked_initial_state():
+    inputs, masked = padded()
+    h, c = x(3, name="h"), x(3, name="c")
+    return model([inputs, h, c], [
+        L.LSTM(3, return_sequences=True, return_state=True)(masked, initial_state=[h, c]),
+        L.GRU(3, return_sequences=True)(masked, initial_state=h),
+        L.SimpleRNN(3)(masked, initial_state=c)])
+
+
+@case()
+def masked_initial_state_bidirectional():
+    inputs, masked = padded()
+    h, c = x(3, name="h"), x(3, name="c")
+    return model([inputs, h, c], L.Bidirectional(L.LSTM(3, return_sequences=True))(masked, initial_state=[h, c, c, h]))
+
+
+@case()
+def masked_by_tensor():
+    inputs, mask = x(6, 2), x(6, name="mask", dtype="bool")
+    return model([inputs, mask], [all_rnns(inputs, call={"mask": mask}, return_sequences=True),
+                                  L.Bidirectional(L.LSTM(2))(inputs, mask=mask)])
+
+
+@case()
+def masked_by_tensor_and_initial_state():
+    inputs, mask, h, c = x(6, 2), x(6, name="mask", dtype="bool"), x(3, name="h"), x(3, name="c")
+    layer = L.LSTM(3, return_sequences=True, return_state=True)
+    return model([inputs, mask, h, c], layer(inputs, mask=mask, initial_state=[h, c]))
+
+
+@case()
+def masked_twice():
+    """An explicit mask wins over the one that the tensor carries."""
+    inputs, masked = padded()
+    mask = x(6, name="mask", dtype="bool")
+    return model([inputs, mask], L.LSTM(3, return_sequences=True)(masked, mask=mask))
+
+
+@case()
+def masks_pass_through():
+    """One long chain of layers that carry a mask on."""
+    inputs, y = padded(features=4)
+    for layer in (L.Dense(3), L.Activation("tanh"), L.Dropout(0.5), L.SpatialDropout1D(0.5), L.GaussianNoise(0.5),
+                  L.GaussianDropout(0.5), L.AlphaDropout(0.5), L.ActivityRegularization(l2=0.1), L.BatchNormalization(),
+                  L.LayerNormalization(), L.LeakyReLU(), L.PReLU(), L.ELU(), L.ReLU()):
+        y = layer(y)
+    return model(inputs, [y, *all_rnns(y, return_sequences=True)])
+
+
+@case()
+def masks_that_end():
+    """One recurrent layer behind each layer that loses the mask."""
+    inputs, masked = padded(features=4)
+    layers = [L.Conv1D(2, 3, padding="same"), L.MaxPooling1D(2), L.Reshape((6, 4)), L.Permute((2, 1))]
+    ends = [L.Flatten()(masked), L.GlobalMaxPooling1D()(masked), L.AveragePooling1D(2)(masked)]
+    return model(inputs, [L.SimpleRNN(1, return_sequences=True)(layer(masked)) for layer in layers] + ends)
+
+
+@case()
+def masks_in_global_average():
+    inputs = x(6, 2, name="padded_never_whole")
+    masked = L.Masking()(inputs)
+    return model(inputs, [L.GlobalAveragePooling1D()(masked), L.GlobalAveragePooling1D(keepdims=True)(masked),
+                          L.GlobalAveragePooling1D()(L.LSTM(3, return_sequences=True)(masked))])
+
+
+MERGES = {"add": L.Add, "subtract": L.Subtract, "multiply": L.Multiply, "average": L.Average, "maximum": L.Maximum,
+          "minimum": L.Minimum, "concatenate": L.Concatenate}
+
+
+@case()
+def masks_merged():
+    """Two different masks meet in every merge layer; the merged values and a recurrent layer behind each."""
+    (first, a), (second, b) = padded(), padded(name="padded_2")
+    merged = [layer()([a, b]) for layer in MERGES.values()]
+    return model([first, second], merged + [L.SimpleRNN(1, return_sequences=True)(y) for y in merged])
+
+
+@case()
+def masks_merged_with_unmasked():
+    (first, a), b = padded(), x(6, 2, name="plain")
+    merged = [L.Add()([a, b]), L.Maximum()([b, a]), L.Concatenate()([a, b]), L.Concatenate()([b, a])]
+    return model([first, b], merged + [L.SimpleRNN(1, return_sequences=True)(y) for y in merged])
+
+
+@case()
+def masks_merged_three():
+    (first, a), (second, b), (third, c) = padded(), padded(name="padded_2"), padded(name="padded_3")
+    merged = [layer()([a, b, c]) for layer in (L.Add, L.Maximum, L.Concatenate)]
+    return model([first, second, third], merged + [L.SimpleRNN(1, return_sequences=True)(y) for y in merged])
+
+
+@case()
+def masks_joined_in_time():
+    (first, a), (second, b) = padded(), padded(name="padded_2")
+    return model([first, second], L.LSTM(2, return_sequences=True)(L.Concatenate(axis=1)([a, b])))
+
+
+@case(only="keras3")
+def masks_joined_in_time_with_unmasked():
+    """Keras 2 cannot build this one."""
+    (first, a), b = padded(), x(2, 2, name="plain")
+    return model([first, b], L.LSTM(2, return_sequences=True)(L.Concatenate(axis=1)([a, b])))
+
+
+@case()
+def masks_merged_embeddings():
+    (first, a), (second, b) = ids(), ids(name="ids_2")
+    return model([first, second], [L.LSTM(3)(L.Concatenate()([a, b])), L.LSTM(3)(L.Add()([a, b]))])
+
+
+@case()
+def masks_through_a_model():
+    inner_in = x(6, 2, name="inner")
+    inner = k.Model(inner_in, L.LSTM(3, return_sequences=True)(L.Dense(2)(inner_in)))
+    inputs, masked = padded()
+    y = inner(masked)
+    return model(inputs, [y, L.LSTM(2, return_sequences=True)(y)])
+
+
+@case()
+def masks_out_of_a_model():
+    inner_in, masked = padded(name="padded_inner")
+    inner = k.Model(inner_in, L.LSTM(3, return_sequences=True)(masked))
+    inputs = x(6, 2, name="padded")
+    return model(inputs, L.LSTM(2, return_sequences=True)(inner(inputs)))
+
+
+@case()
+def masks_out_of_a_sequential():
+    inner = k.Sequential([x(6, name="ids_inner", dtype="int32"), L.Embedding(8, 3, mask_zero=True), L.Dropout(0.1)])
+    inputs = x(6, name="ids", dtype="int32")
+    return model(inputs, L.LSTM(2, return_sequences=True)(inner(inputs)))
+
+
+@case()
+def repeat_vector_after_mask():
+    inputs, y = ids()
+    return model(inputs, L.LSTM(2, return_sequences=True)(L.RepeatVector(3)(L.LSTM(3)(y))))
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------------
+
+@case()
+def initial_state():
+    inputs, h, c = x(4, 2), x(3, name="h"), x(3, name="c")
+    return model([inputs, h, c], [
+        L.LSTM(3, return_sequences=True, return_state=True)(inputs, initial_state=[h, c]),
+        L.GRU(3, return_sequences=True)(inputs, initial_state=h),
+        L.SimpleRNN(3)(inputs, initial_state=[c])])
+
+
+def seq2seq_parts():
+    source, target = ids(5, name="ids_source"), ids(None, name="ids_target")
+    _, h, c = L.LSTM(3, return_state=True, name="encoder")(source[1])
+    decoder = L.LSTM(3, return_sequences=True, return_state=True, name="decoder")
+    last = L.Dense(8, activation="softmax")
+    return source, target, [h, c], decoder, last
+
+
+@case(forms=ALL)
+def seq2seq():
+    source, target, states, decoder, last = seq2seq_parts()
+    return model([source[0], target[0]], last(decoder(target[1], initial_state=states)[0]))
+
+
+@case()
+def seq2seq_encoder():
+    source, _, states, _, _ = seq2seq_parts()
+    return model(source[0], states)
+
+
+@case()
+def seq2seq_decoder():
+    _, target, _, decoder, last = seq2seq_parts()
+    states = [x(3, name="h"), x(3, name="c")]
+    y, h, c = decoder(target[1], initial_state=states)
+    return model([target[0], *states], [last(y), h, c])
+
+
+@case()
+def seq2seq_gru_bidirectional():
+    inputs, target = x(4, 2, name="source"), x(3, 2, name="target")
+    y, forward, backward = L.Bidirectional(L.GRU(2, return_sequences=True, return_state=True))(inputs)
+    state = L.Concatenate()([forward, backward])
+    return model([inputs, target], [y, L.GRU(4, return_sequences=True)(target, initial_state=state)])
+
+
+@case()
+def shared_layers():
+    a, b = x(4, 2, name="a"), x(5, 2, name="b")
+    lstm, dense = L.LSTM(3), L.Dense(2)
+    return model([a, b], [L.Concatenate()([dense(lstm(a)), dense(lstm(b))]), lstm(b)])
+
+
+@case()
+def shared_layer_applied_to_itself():
+    inputs = x(4, 3)
+    lstm = L.LSTM(3, return_sequences=True)
+    return model(inputs, lstm(lstm(inputs)))
+
+
+@case(forms=ALL, as_written=True)
+def nested_twice():
+    inner_in = x(4, 2, name="inner")
+    inner = k.Model(inner_in, L.Dense(2)(L.LSTM(3)(inner_in)), name="tower")
+    a, b = x(4, 2, name="a"), x(4, 2, name="b")
+    return model([a, b], L.Subtract()([inner(a), inner(b)]))
+
+
+@case()
+def nested_as_output():
+    inner_in = x(4, 2, name="inner")
+    hidden = L.GRU(3, return_sequences=True)(inner_in)
+    inner = k.Model(inner_in, [hidden, L.Dense(2)(hidden)], name="two_answers")
+    inputs = x(4, 3)
+    return model(inputs, inner(L.Dense(2)(inputs)))
+
+
+@case()
+def nested_three_deep():
+    one = k.Sequential([k.Input((4, 2)), L.LSTM(3, return_sequences=True)], name="one")
+    two_in = x(4, 2, name="two_in")
+    two = k.Model(two_in, L.Dense(2)(one(two_in)), name="two")
+    return k.Sequential([k.Input((4, 2)), L.Dense(2), two, L.GRU(2)], name="three")
+
+
+@case(forms=ALL)
+def sequential_in_functional():
+    inner = k.Sequential([k.Input((4, 2)), L.Bidirectional(L.LSTM(2)), L.BatchNormalization()])
+    inputs = x(4, 2)
+    return model(inputs, [inner(inputs), L.Dense(3)(inner(inputs))])
+
+
+@case()
+def nested_with_states():
+    inner_in, h, c = x(4, 2, name="inner"), x(3, name="inner_h"), x(3, name="inner_c")
+    lstm = L.LSTM(3, return_sequences=True, return_state=True)
+    inner = k.Model([inner_in, h, c], lstm(inner_in, initial_state=[h, c]))
+    inputs, encoded = x(4, 2), x(5, 2, name="source")
+    states = L.LSTM(3, return_state=True)(encoded)[1:]
+    return model([inputs, encoded], inner([inputs, *states]))
+
+
+@case(forms=ALL)
+def many_inputs_many_outputs():
+    series, static, (words, embedded) = x(4, 2, name="series"), x(3, name="static"), ids(units=2)
+    joined = L.Concatenate()([L.LSTM(3)(series), L.Dense(2, activation="relu")(static), L.GRU(2)(embedded)])
+    return model([series, static, words], [
+        L.Dense(1, name="value")(joined), L.Dense(3, activation="softmax", name="kind")(joined)])
+
+
+@case()
+def input_as_output():
+    inputs, h = x(4, 2), x(3, name="h")
+    return model([inputs, h], [inputs, L.GRU(3)(inputs, initial_state=h), h])
+
+
+@case(forms=WHOLE, named=True)
+def dict_inputs_and_outputs():
+    inputs = {"later": x(4, 2, name="later"), "first": x(3, name="first")}
+    joined = L.Concatenate()([L.LSTM(3)(inputs["later"]), inputs["first"]])
+    return k.Model(inputs, {"z": L.Dense(2, name="z")(joined), "a": L.Dense(1, name="a")(joined)})
+
+
+@case()
+def names_that_need_care():
+    inputs = x(4, 2, name="input.1-b")
+    y = L.LSTM(3, return_sequences=True, name="LSTM_Layer.1")(inputs)
+    y = L.LSTM(2, return_sequences=True, name="lstm_2")(y)
+    return model(inputs, L.Dense(2, name="dense")(L.LSTM(2, name="lstm_10")(y)))
+
+
+# --- layers around ----------------------------------------------------------------------------------------------------
+
+@case()
+def dense():
+    two, three, four = x(3, name="two"), x(4, 3, name="three"), x(2, 4, 3, name="four")
+    layer = L.Dense(5)
+    return model([two, three, four], [layer(two), layer(three), layer(four), L.Dense(1, use_bias=False)(four)])
+
+
+@case()
+def embedding():
+    inputs, matrix = x(5, name="ids", dtype="int32"), x(2, 3, name="ids_matrix", dtype="int32")
+    floats = x(5, name="ids_as_floats")
+    layer = L.Embedding(8, 3)
+    return model([inputs, matrix, floats], [layer(inputs), layer(matrix), layer(floats)])
+
+
+@case()
+def dropout_family():
+    inputs = x(4, 3)
+    layers = [L.Dropout(0.5), L.Dropout(0.5, noise_shape=(None, 1, 3)), L.SpatialDropout1D(0.5), L.GaussianDropout(0.5),
+              L.GaussianNoise(0.5), L.AlphaDropout(0.5), L.ActivityRegularization(l1=0.1)]
+    return model(inputs, [layer(inputs) for layer in layers])
+
+
+@case()
+def shapes():
+    inputs, vector, cube = x(4, 6), x(3, name="vector"), x(2, 3, 4, name="cube")
+    return model([inputs, vector, cube], [
+        L.Flatten()(inputs), L.Flatten()(cube), L.Reshape((3, 8))(inputs), L.Reshape((-1, 3))(inputs),
+        L.Reshape((24,))(inputs), L.Reshape((2, -1, 2))(cube), L.Permute((2, 1))(inputs), L.Permute((3, 1, 2))(cube),
+        L.RepeatVector(3)(vector)])
+
+
+@case()
+def flatten_channels_first():
+    inputs = x(2, 3, 4)
+    return model(inputs, L.Flatten(data_format="channels_first")(inputs))
+
+
+@case()
+def merges():
+    a, b = x(4, 3, name="a"), x(4, 3, name="b")
+    outputs = [layer()([a, b]) for layer in MERGES.values()]
+    outputs += [L.Concatenate(axis=1)([a, b]), L.Concatenate(axis=-2)([a, b, a]), L.Add()([a, b, a]),
+                L.Maximum()([a, b, a])]
+    return model([a, b], outputs)
+
+
+@case()
+def merges_broadcast():
+    a, row, column, vector = x(4, 3, name="a"), x(1, 3, name="row"), x(4, 1, name="column"), x(3, name="vector")
+    pairs = [[a, row], [a, column], [row, column], [row, a]]
+    outputs = [layer()(pair) for layer in (L.Add, L.Multiply, L.Maximum) for pair in pairs]
+    return model([a, row, column, vector], outputs + [L.Average()([vector, L.Flatten()(row)])])
+
+
+@case()
+def merges_of_different_ranks():
+    a, vector = x(4, 3, name="a"), x(3, name="vector")
+    return model([a, vector], [layer()(pair) for layer in (L.Add, L.Multiply) for pair in ([a, vector], [vector, a])])
+
+
+@case()
+def dot():
+    a, b, c = x(4, 3, name="a"), x(5, 3, name="b"), x(3, name="c")
+    d = x(3, name="d")
+    return model([a, b, c, d], [
+        L.Dot(axes=2)([a, b]), L.Dot(axes=(2, 2), normalize=True)([a, b]), L.Dot(axes=-1)([c, d]),
+        L.Dot(axes=1, normalize=True)([c, d]), L.Dot(axes=(2, 1))([a, c]),
+        L.Dot(axes=1)([L.Permute((2, 1))(a), L.Permute((2, 1))(b)])])
+
+
+@case(forms=ALL)
+def batch_normalization():
+    inputs, flat_input = x(4, 3), x(3, name="flat")
+    return model([inputs, flat_input], [
+        L.BatchNormalization()(inputs), L.BatchNormalization(axis=1)(inputs), L.BatchNormalization(scale=False)(inputs),
+        L.BatchNormalization(center=False, epsilon=0.1)(inputs),
+        L.BatchNormalization(scale=False, center=False, momentum=0.5)(flat_input)])
+
+
+@case()
+def layer_normalization():
+    inputs = x(4, 3)
+    return model(inputs, [
+        L.LayerNormalization()(inputs), L.LayerNormalization(axis=1)(inputs),
+        L.LayerNormalization(scale=False)(inputs), L.LayerNormalization(center=False, epsilon=0.1)(inputs)])
+
+
+@case(forms=["keras"])
+def axes_in_pairs():
+    inputs = x(4, 3)
+    return model(inputs, [L.LayerNormalization(axis=[1, 2])(inputs), L.Softmax(axis=[1, 2])(inputs)])
+
+
+@case(only="keras3")
+def layer_normalization_rms():
+    inputs = x(4, 3)
+    return model(inputs, L.LayerNormalization(rms_scaling=True)(inputs))
+
+
+CONV_OPTIONS = [{}, {"padding": "same"}, {"padding": "causal"}, {"strides": 2}, {"padding": "same", "strides": 2},
+                {"padding": "same", "strides": 3}, {"padding": "causal", "strides": 2}, {"dilation_rate": 2},
+                {"padding": "causal", "dilation_rate": 2}, {"padding": "same", "dilation_rate": 2}, {"groups": 2},
+                {"use_bias": False, "activation": "relu"}]
+
+
+@case()
+def conv1d():
+    inputs = x(7, 4)
+    return model(inputs, [L.Conv1D(2, 3, **options)(inputs) for options in CONV_OPTIONS])
+
+
+@case()
+def conv1d_lstm():
+    return k.Sequential([k.Input((7, 2)), L.Conv1D(3, 2, activation="relu"), L.BatchNormalization(), L.MaxPooling1D(2),
+                         L.Dropout(0.2), L.LSTM(3), L.Dense(1)])
+
+
+@case()
+def pooling1d():
+    inputs = x(7, 3)
+    options = [{"pool_size": 2}, {"pool_size": 3, "strides": 1}, {"pool_size": 2, "padding": "same"},
+               {"pool_size": 3, "strides": 2, "padding": "same"}, {"pool_size": 3, "strides": 1, "padding": "same"},
+               {"pool_size": 2, "strides": 3}]
+    return model(inputs, [layer(**option)(inputs) for layer in (L.MaxPooling1D, L.AveragePooling1D)
+                          for option in options])
+
+
+@case()
+def global_pooling1d():
+    inputs = x(5, 3)
+    return model(inputs, [layer(keepdims=keep)(inputs) for layer in (L.GlobalMaxPooling1D, L.GlobalAveragePooling1D)
+                          for keep in (False, True)])
+
+
+@case()
+def pooling1d_channels_first():
+    inputs = x(3, 6)
+    first = {"data_format": "channels_first"}
+    return model(inputs, [L.GlobalMaxPooling1D(**first)(inputs), L.GlobalAveragePooling1D(**first)(inputs),
+                          L.MaxPooling1D(2, **first)(inputs), L.AveragePooling1D(2, **first)(inputs)])
+
+
+# --- dtypes -----------------------------------------------------------------------------------------------------------
+
+@case(floatx="float64")
+def float64_everywhere():
+    inputs, y = ids()
+    y = L.Bidirectional(L.LSTM(3, return_sequences=True))(y)
+    return model(inputs, [L.GRU(3, return_sequences=True)(y), L.Dense(2, activation="gelu")(L.SimpleRNN(2)(y))])
+
+
+@case(forms=WHOLE)
+def float64_layers():
+    inputs = x(4, 2, dtype="float64")
+    y = L.LSTM(3, return_sequences=True, dtype="float64")(inputs)
+    return model(inputs, [y, L.Dense(2, activation="sigmoid", dtype="float64")(L.GRU(2, dtype="float64")(y))])
+
+
+@case()
+def float64_in_the_middle():
+    inputs = x(4, 2)
+    y = L.LSTM(3, return_sequences=True, dtype="float64")(inputs)
+    return model(inputs, [y, L.Dense(2)(y)])
+
+
+@case(policy="mixed_float16")
+def mixed_float16():
+    inputs = x(4, 2)
+    y = L.LSTM(3, return_sequences=True)(inputs)
+    y = L.Bidirectional(L.GRU(2))(L.LayerNormalization()(y))
+    return model(inputs, [y, L.Dense(2, activation="softmax", dtype="float32")(y)])
+
+
+@case(policy="mixed_bfloat16")
+def mixed_bfloat16():
+    inputs = x(4, 2)
+    return model(inputs, L.Dense(2, activation="softmax", dtype="float32")(L.LSTM(3)(inputs)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Weights, inputs, answers
+# ---------------------------------------------------------------------------------------------------------------------
+
+# One character per timestep, one row per pattern: 1 counts, 0 is masked.
+PATTERNS = ["111111", "001111", "111000", "110011", "000000", "010110"]
+
+
+def counting_steps(rows, steps, first, never_whole):
+    patterns = [p for p in PATTERNS if not never_whole or "1" in p]
+    rotated = [patterns[(row + first) % len(patterns)] for row in range(rows)]
+    return np.array([[p[step % 6] == "1" for step in range(steps)] for p in rotated])
+
+
+def values_for(tensor, rows, nth, rng):
+    """Random values for one model input; `nth` (input, call) rotates the padding patterns, so that masks differ."""
+    name = tensor.name.split(":")[0]
+    shape = (rows, *(5 if size is None else int(size) for size in tensor.shape[1:]))
+    dtype = np.dtype(getattr(tensor.dtype, "name", tensor.dtype))
+    if name.startswith(("ids", "mask")):
+        keep = counting_steps(int(np.prod(shape[:-1])), shape[-1], nth, False).reshape(shape)
+        return keep if dtype == bool else (rng.integers(1, 8, shape) * keep).astype(dtype)
+    values = rng.uniform(-6, 6, shape) if name.startswith("wide") else rng.normal(0, 1, shape)
+    if name.startswith("padded"):
+        keep = counting_steps(*shape[:2], nth, name == "padded_never_whole")
+        values = np.where(keep[:, :, None], values, -1 if name.endswith("-1") else 0)
+    return values.astype(np.float32).astype(dtype)  # predict() rounds float64 data to floatx: let that change nothing
+
+
+def random_weight(variable, scale, rng):
+    """Biases and statistics are random too; large kernels are scaled down, so that nothing saturates."""
+    name, shape = variable.name.split("/")[-1].split(":")[0], tuple(variable.shape)
+    if name in ("moving_variance", "gamma"):
+        return rng.uniform(0.5, 1.5, shape)
+    if "kernel" in name:
+        limit = np.sqrt(scale / np.prod(shape[:-1]))
+        return rng.uniform(-limit, limit, shape)
+    return rng.uniform(-0.7, 0.7, shape)
+
+
+def arrays(answer):
+    """Outputs in model order, which for a dict is the order of its sorted keys."""
+    if isinstance(answer, dict):
+        return [answer[key] for key in sorted(answer)]
+    return list(answer) if isinstance(answer, (list, tuple)) else [answer]
+
+
+
+def answer(case, model, inputs):
+    fed = {tensor.name: array for tensor, array in zip(model.inputs, inputs)} if case.named else inputs
+    fed = fed[0] if len(fed) == 1 else fed
+    return [np.asarray(a) for a in arrays(model.predict(fed, batch_size=len(inputs[0]), verbose=0))]
+
+
+def reset_states(model):
+    for layer in model._flatten_layers(include_self=False):
+        if getattr(layer, "stateful", False) and hasattr(layer, "cell"):
+            for state in flat(layer.states or []):  # Keras 3.15's own reset_state() fails on stacked cells
+                state.assign(np.zeros(state.shape))
+
+
+def replay(case, model, calls):
+    reset_states(model)
+    return [answer(case, model, inputs) for inputs in calls]
+
+
+def largest_difference(ours, theirs):
+    pairs = [(np.asarray(a, float), np.asarray(b, float)) for one, two in zip(ours, theirs) for a, b in zip(one, two)]
+    return max(float(np.max(np.abs(a - b) / (1 + np.abs(a)), initial=0)) for a, b in pairs)
+
+
+def golden(calls, answers):
+    """The layout of CHECKS: input_0, output_0, ..., with call0_, call1_, ... in front where there are several calls."""
+    prefix = "call{}_" if len(calls) > 1 else ""
+    named = {}
+    for number, (inputs, outputs) in enumerate(zip(calls, answers)):
+        named |= {f"{prefix.format(number)}input_{i}": array for i, array in enumerate(inputs)}
+        named |= {f"{prefix.format(number)}output_{i}": array for i, array in enumerate(outputs)}
+    return named
+
+
+def record(case):
+    """Write one case; a form that Keras cannot write, or does not read back to the same numbers, is left out."""
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    k.backend.clear_session()
+    k.backend.set_floatx(case.floatx)
+    k.mixed_precision.set_global_policy(case.policy or case.floatx)
+    model = case.build()
+    model.set_weights([random_weight(v, case.weight_scale, rng) for v in model.weights])
+    masked = any(re.match("ids|mask|padded", tensor.name) for tensor in model.inputs)
+    rows = model.inputs[0].shape[0] or case.rows or (6 if masked else 3)
+    calls = [[values_for(tensor, rows, i + c, rng) for i, tensor in enumerate(model.inputs)] for c in range(case.calls)]
+    answers = replay(case, model, calls)
+    assert all(np.isfinite(a).all() for outputs in answers for a in outputs), f"{case.name}: not finite"
+    assert largest_difference(answers, replay(case, model, calls)) < 1e-5, f"{case.name}: differs after a reset"
+
+    stem = f"{WRITER}_{case.name}"
+    np.savez_compressed(FOLDER / f"{stem}.npz", **golden(calls, answers))
+    kept, skipped = [], []
+
+    def try_form(form):
+        path = FOLDER / f"{stem}.{form}"
+        save, load = FORMS[form]
+        try:
+            save(model, str(path))
+            again = load(str(path), model.to_json() if "json" in case.forms else "")
+            difference = largest_difference(answers, replay(case, again, calls)) if again else 0.0
+            if difference > (1e-2 if case.policy else 1e-5):
+                raise ValueError(f"Keras reads it back to other numbers, off by {difference:.2g}")
+            kept.append(form)
+            if form == "keras" and not case.as_written:
+                deflate(path)
+        except Exception as problem:  # whatever Keras raises is a finding
+            if case.forms == ALL and path.exists():
+                path.rename(FOLDER / "keras_cannot_load" / path.name)
+            path.unlink(missing_ok=True)
+            skipped.append(f"{form}: {one_line(problem)}")
+
+    for form in case.forms:
+        try_form(form)
+    if not kept:
+        try_form("keras" if case.forms == ["h5"] else "h5")
+    return kept, skipped
+
+
+def deflate(path):
+    """The same members, compressed: Keras stores them as they are, and most of a small HDF5 file is empty."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in members:
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
+
+
+def one_line(problem):
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())[:90]}"
+
+
+def write_summary(new):
+    """<writer>.txt: a line for each case with its forms, and below it why a form is absent; other cases keep theirs."""
+    path, known, name = FOLDER / f"{WRITER}.txt", {}, None
+    for line in path.read_text().splitlines()[2:] if path.exists() else []:
+        name = name if line.startswith(" ") else line.split()[0]
+        known.setdefault(name, []).append(line)
+    blocks = [line for name in CASES for line in (known | new).get(name, [])]
+    head = f"{len(CASES)} cases recorded with {k.__name__} {k.__version__} on {k.backend.backend()} {tf.__version__}"
+    path.write_text("\n".join([head, "", *blocks]) + "\n")
+
+
+def main():
+    (FOLDER / "keras_cannot_load").mkdir(exist_ok=True)
+    summary = {}
+    for name in sys.argv[2:] or list(CASES):
+        for old in FOLDER.glob(f"{WRITER}_{name}.*"):
+            old.unlink()
+        try:
+            kept, skipped = record(CASES[name])
+        except Exception as problem:  # a model this Keras cannot build or run
+            kept, skipped = [], [f"not built: {one_line(problem)}"]
+        summary[name] = [f"{name:48}{' '.join(kept)}".rstrip(), *(f"    - {reason}" for reason in skipped)]
+        print("\n".join(summary[name]), flush=True)
+    write_summary(summary)
+
+
+if __name__ == "__main__":
+    main()

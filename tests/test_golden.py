@@ -1,0 +1,53 @@
+"""Answers recorded from real Keras (tests/golden, models): every file in every form, and what shipped models promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.verify import verify
+
+HERE = Path(__file__).resolve().parent
+WEIGHTS_ONLY = (".weights.h5", ".legacy.h5")
+FORMS = (*WEIGHTS_ONLY, ".h5", ".keras")
+
+
+def stem_and_form(path):
+    form = next(form for form in FORMS if path.name.endswith(form))
+    return path.name.removesuffix(form), form
+
+
+def golden_files():
+    return sorted(path for path in (HERE / "golden").iterdir() if path.name.endswith(FORMS))
+
+
+def load(path):
+    stem, form = stem_and_form(path)
+    if form in WEIGHTS_ONLY:
+        return li.load_model(path.with_name(f"{stem}.json"), weights=path)
+    return li.load_model(path)
+
+
+@pytest.mark.parametrize("path", golden_files(), ids=lambda path: path.name)
+def test_keras_answers(path):
+    stem, _ = stem_and_form(path)
+    with np.load(path.with_name(f"{stem}.npz")) as golden:
+        differences = verify(load(path), golden)
+    assert differences
+    assert [found for found in differences if not found.agrees] == []
+
+
+MODELS = sorted(path for path in (HERE.parent / "models").iterdir() if path.suffix in (".h5", ".keras"))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
+def test_shipped_models(path):
+    with np.load(path.with_suffix(".golden.npz")) as golden:
+        assert all(found.agrees for found in verify(li.load_model(path), golden))
+
+
+def test_shipped_models_are_small():
+    assert len(MODELS) >= 3
+    assert sum(path.stat().st_size for path in (HERE.parent / "models").iterdir()) < 5 * 2**20
+

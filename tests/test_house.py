@@ -1,0 +1,97 @@
+"""The import rules of the house: who may import whom, and what must stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "lstm_infer"
+
+MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the standard library
+    "errors": set(),
+    "spec": {"numpy"},
+    "hdf5": {"errors", "spec", "numpy", "h5py"},
+    "layouts": {"errors", "spec", "numpy"},
+    "kernels": {"numpy", "numba", "llvmlite"},
+    "layers": {"errors", "spec", "kernels", "numpy"},
+    "graph": {"errors", "layers"},
+    "stepping": {"errors", "layers"},
+    "inputs": {"errors", "layers", "numpy"},
+    "summary": {"layers"},
+    "model": {"errors", "layers", "graph", "stepping", "inputs", "summary", "streaming", "loading", "numpy", "tqdm"},
+    "streaming": {"errors", "layers"},
+    "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
+    "verify": {"errors", "layers", "numpy"},
+    "batch": {"errors", "numpy"},
+    "cli": {"errors", "loading", "layers", "batch", "verify"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    """The rooms and outside packages that a source imports, anywhere in it."""
+    inside = path.relative_to(PACKAGE).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            home = list(inside)[: len(inside) - node.level + 1] if node.level else []
+            full = home + (node.module or "").split(".") if node.module else home
+            yield from [full[0]] if full else (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports(path):
+    room = room_of(path)
+    outside = set(imports_of(path)) - set(sys.stdlib_module_names) - {room, "__version__"}
+    assert outside <= MAY_IMPORT[room], f"{room} may not import {outside - MAY_IMPORT[room]}"
+
+
+def test_every_room_is_known():
+    assert {room_of(path) for path in SOURCES} == set(MAY_IMPORT)
+
+
+def heavy_modules_after(code):
+    heavy = "{'numpy', 'numba', 'h5py', 'llvmlite', 'tqdm'}"
+    script = f"import sys\n{code}\nprint(sorted({heavy} & set(sys.modules)))"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+def test_import_is_light():
+    assert heavy_modules_after("import lstm_infer").strip() == "[]"
+
+
+def test_help_is_light():
+    code = "from lstm_infer.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
+    assert heavy_modules_after(code).strip().endswith("[]")
+
+
+def test_loading_a_spec_compiles_nothing():
+    code = "import lstm_infer.layouts, lstm_infer.hdf5"
+    assert "numba" not in heavy_modules_after(code)
+
+
+def test_every_public_name_resolves():
+    import lstm_infer
+
+    for name in lstm_infer.__all__:
+        assert getattr(lstm_infer, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = lstm_infer.Nonsense
+
+
+def test_every_layer_is_public():
+    import lstm_infer
+    from lstm_infer.layers import LAYERS
+    from lstm_infer.layers.operations import OPERATIONS
+
+    recorded = {operation.__name__ for operation in OPERATIONS}  # of Keras 3's own making: nobody writes them by hand
+    assert set(LAYERS) - recorded <= set(lstm_infer.__all__)
