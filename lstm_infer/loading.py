@@ -11,7 +11,8 @@ import numpy as np
 from . import hdf5, layouts
 from .errors import InputError, LoadError, UnsupportedLayerError
 from .layers import LAYERS, InputLayer, Layer
-from .layers.structure import map_structure
+from .layers.base import shape_fits
+from .layers.structure import flatten, map_structure
 from .model import Model, Sequential
 from .spec import Call, LayerSpec, ModelSpec, TensorRef
 
@@ -120,7 +121,7 @@ def _check_arrays(source, path, layer, handles):
     if surplus:
         raise LoadError(f"{source}: layer '{name}': found the array '{surplus[0]}', which the layer does not have")
     for array, shape in layer.expected_shapes.items():
-        if tuple(handles[array].shape) != tuple(shape):
+        if not shape_fits(handles[array].shape, shape):
             raise LoadError(
                 f"{source}: layer '{name}', array '{array}' ({handles[array].where}): "
                 f"found shape {tuple(handles[array].shape)}, expected {tuple(shape)}"
@@ -257,7 +258,7 @@ class _Assembly:
         kwargs = {word: map_structure(tensor, value) for word, value in call.kwargs.items()}
         with _naming(self.source, call.layer):
             outputs = layer(*args, **kwargs)
-        return _flat(outputs)
+        return flatten(outputs)
 
 
 class _Missing(Exception):
@@ -310,12 +311,6 @@ def _what_is_missing(spec):
 
 def _or_float(policy):
     return {"bfloat16": "float32", "mixed_float16": "float32", "mixed_bfloat16": "float32"}.get(policy, policy)
-
-
-def _flat(outputs):
-    from .layers.structure import flatten
-
-    return flatten(outputs)
 
 
 def _references(call: Call):

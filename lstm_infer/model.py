@@ -7,6 +7,7 @@ returns arrays. It knows nothing of files; ``loading`` builds models from them.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from .stepping import plan
 
 CHUNK_ROWS = 256
 """Rows that are computed together unless ``batch_size`` says otherwise: enough to use the caches well."""
+
+WHOLE = object()
+"""As a batch size: all rows at once."""
 
 PARALLEL_NUMBERS = 1 << 14
 """Input numbers below which starting threads costs more than it saves."""
@@ -198,17 +202,20 @@ class Model(Layer):
         InputError
             The data does not fit the model; the message names the input, what was found and what was expected.
         """
-        return self._predict(x, batch_size, verbose, mask, lengths, threads, self._own_context)
+        batch_size = check_batch_size(batch_size)
+        with self._lock if self.is_stateful else nullcontext():
+            return self._predict(x, batch_size, verbose, mask, lengths, threads, self._own_context, self.is_stateful)
 
     def predict_on_batch(self, x, *, mask=None, lengths=None, threads=None):
         """Compute the outputs of one batch; as `predict`."""
-        return self._predict(x, -1, 0, mask, lengths, threads, self._own_context)
+        with self._lock if self.is_stateful else nullcontext():
+            return self._predict(x, WHOLE, 0, mask, lengths, threads, self._own_context, self.is_stateful)
 
     def _own_context(self, masks):
         return Context(states=_OwnStates(), given_masks=masks)
 
-    def _predict(self, x, batch_size, verbose, mask, lengths, threads, context):
-        """`predict`, with the state kept by what ``context(masks)`` returns."""
+    def _predict(self, x, batch_size, verbose, mask, lengths, threads, context, in_order):
+        """`predict`, with the state kept by what ``context(masks)`` returns; batch after batch if `in_order`."""
         threads = self.threads if threads is None else check_threads(threads)
         self.check_ready()
         values, masks = doors.take(self, x, mask, lengths)
@@ -222,10 +229,7 @@ class Model(Layer):
             given = tuple(m for m in part_masks if m is not None)
             return self.graph.run([v[chunk] for v in values], part_masks, context(given))[0]
 
-        if self._carries_state(context):
-            with self._lock:
-                parts = list(_progress(map(compute, chunks), len(chunks), verbose))
-        elif threads > 1 and len(chunks) > 1:
+        if threads > 1 and len(chunks) > 1 and not in_order:
             with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
                 parts = list(_progress(pool.map(compute, chunks), len(chunks), verbose))
         else:
@@ -233,15 +237,9 @@ class Model(Layer):
         joined = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)]
         return pack_like(self.output, joined)
 
-    def _carries_state(self, context):
-        context = context(())
-        return any(context.carries(layer) for _, layer in self.walk())
-
     def _chunk_rows(self, batch_size, rows, threads, values):
         if batch_size is not None:
-            if batch_size == 0 or batch_size < -1:
-                raise InputError(f"found batch_size {batch_size}, expected a positive number")
-            return rows if batch_size == -1 else batch_size
+            return rows if batch_size is WHOLE else batch_size
         if self.is_stateful:
             return self.graph.inputs[0].shape[0] or rows
         if threads > 1 and sum(value.size for value in values) >= PARALLEL_NUMBERS:
@@ -286,6 +284,8 @@ class Model(Layer):
         InputError
             The model cannot be stepped; the message names the layer that needs the whole sequence.
         """
+        if not isinstance(batch, (int, np.integer)) or batch < 0:
+            raise InputError(f"found batch={batch!r}, expected a whole number from 0")
         return {name: layer.get_initial_state(batch) for name, layer in self.step_plan.carried.items()}
 
     def step(self, x_t, state):
@@ -402,6 +402,19 @@ def _declared_input(layer):
     if layer.declared_input_shape is None:
         return None
     return InputLayer(batch_shape=layer.declared_input_shape, name=f"{layer.name}_input")
+
+
+def check_batch_size(number):
+    """Return a batch size, or None for the engine to choose.
+
+    Raises
+    ------
+    InputError
+        It is not a positive number.
+    """
+    if number is not None and (not isinstance(number, (int, np.integer)) or number < 1):
+        raise InputError(f"found batch_size={number!r}, expected a positive number")
+    return number
 
 
 def check_threads(number):

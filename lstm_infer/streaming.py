@@ -4,6 +4,7 @@ import threading
 
 from .errors import InputError
 from .layers.base import Context
+from .model import WHOLE, check_batch_size
 
 
 class Session:
@@ -35,8 +36,9 @@ class Session:
 
     def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
         """Compute the outputs, beginning where the last call ended; as `Model.predict`."""
+        batch_size = WHOLE if batch_size is None else check_batch_size(batch_size)
         with self._lock:
-            return self.model._predict(x, batch_size or -1, verbose, mask, lengths, threads, self._context)
+            return self.model._predict(x, batch_size, verbose, mask, lengths, threads, self._context, True)
 
     def step(self, x_t):
         """Compute one timestep; as `Model.step`, with the session's state.
@@ -67,6 +69,8 @@ class Session:
 
     @state.setter
     def state(self, state):
+        if not isinstance(state, dict):
+            raise InputError(f"found a state of type {type(state).__name__}, expected a dict as `state` returns it")
         layers = {"/".join(path): layer for path, layer in self.model.walk()}
         unknown = sorted(set(state) - set(layers))
         if unknown:

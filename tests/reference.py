@@ -1,7 +1,7 @@
 """The oracle: Keras's recurrent cells, activations and loop over time in float64 NumPy, as the formulas are written.
 
-It imports nothing of ours and knows no tricks, so that it can be checked by reading it. Formulas: ``activations.py`` and
-``layers/rnn/{lstm,gru,simple_rnn}.py`` of Keras 3.15 (and of Keras 2.2.4 for what says Keras 2).
+It imports nothing of ours and knows no tricks, so that it can be checked by reading it. Formulas: ``activations.py``
+and ``layers/rnn/{lstm,gru,simple_rnn}.py`` of Keras 3.15 (and of Keras 2.2.4 for what says Keras 2).
 """
 
 import functools
@@ -14,7 +14,7 @@ TOLERANCE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-11}
 
 
 def assert_close(ours, expected, dtype=None):
-    """Fail where ``|ours - expected| > tolerance * (1 + |expected|)``; infinities and NaN must be in the same places."""
+    """Fail where ``|ours - expected| > tolerance * (1 + |expected|)``; infinities and NaN stand in the same places."""
     ours, expected = np.asarray(ours), np.asarray(expected, np.float64)
     assert ours.shape == expected.shape
     assert dtype is None or ours.dtype == dtype
@@ -41,6 +41,11 @@ def relu(x, max_value=math.inf, negative_slope=0.0, threshold=0.0):
     below = negative_slope * (x - threshold) if negative_slope else np.zeros_like(x)
     y = np.minimum(np.where(x > threshold, x, below), max_value)
     return np.where(np.isnan(x), x, y)
+
+
+def leaky_relu(x, negative_slope=None):
+    negative_slope = in_float32(0.2) if negative_slope is None else negative_slope
+    return np.where(x < 0, negative_slope * x, x)
 
 
 def elu(x, alpha=1.0):
@@ -77,7 +82,7 @@ ACTIVATIONS = {
     "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
     "hard_sigmoid_keras2": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
     "relu": relu,
-    "leaky_relu": lambda x, negative_slope=in_float32(0.2): np.where(x < 0, negative_slope * x, x),
+    "leaky_relu": leaky_relu,
     "elu": elu,
     "selu": lambda x: 1.0507009873554805 * elu(x, 1.6732632423543772),
     "softplus": softplus,
@@ -193,8 +198,8 @@ def step(kind, weights, f="tanh", g="sigmoid"):
 def rnn(step, x, states, mask=None, go_backwards=False, masked="previous"):
     """Return all outputs (batch, timesteps, ...), in order of processing, and the final states.
 
-    At a masked timestep the states stay as they are, and the output is the ``"previous"`` one (zeros if there is none), the
-    first ``"state"``, or ``"zero"``.
+    At a masked timestep the states stay as they are, and the output is the ``"previous"`` one (zeros if there is none),
+    the first ``"state"``, or ``"zero"``.
     """
     x, states = np.asarray(x, np.float64), [np.asarray(state, np.float64) for state in states]
     order = range(x.shape[1])[:: -1 if go_backwards else 1]

@@ -21,7 +21,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "inputs": {"errors", "layers", "numpy"},
     "summary": {"layers"},
     "model": {"errors", "layers", "graph", "stepping", "inputs", "summary", "streaming", "loading", "numpy", "tqdm"},
-    "streaming": {"errors", "layers"},
+    "streaming": {"errors", "layers", "model"},
     "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},

@@ -136,7 +136,7 @@ def _piecewise(code, x, a, b, c):
     if code == RELU:  # a: max_value, b: negative_slope, c: threshold
         if x >= a:
             return a
-        if x >= c or x != x:
+        if x > c or x != x:
             return x
         return b * (x - c) if b != 0.0 else 0.0
     if code == LEAKY_RELU:

@@ -108,5 +108,12 @@ class _KernelCache(FunctionCache):
     def save_overload(self, sig, data):
         try:
             super().save_overload(sig, data)
-        except OSError:  # read-only folder, full disk
+        except Exception:  # a damaged index, a read-only folder, a full disk
+            self._replace_index(sig, data)
+
+    def _replace_index(self, sig, data):
+        try:
+            self.flush()
+            super().save_overload(sig, data)
+        except Exception:
             self.disable()

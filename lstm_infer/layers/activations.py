@@ -16,15 +16,22 @@ def _optional(value, otherwise):
     return otherwise if value is None else float(np.asarray(value))
 
 
+def _as_float32(slope):
+    """Round a slope as ``tf.nn.leaky_relu`` does, whatever the dtype of x."""
+    return float(np.float32(slope))
+
+
+def _relu(max_value, negative_slope, threshold):
+    slope, threshold = _optional(negative_slope, 0.0), _optional(threshold, 0.0)
+    if max_value is None and threshold == 0.0:  # Keras calls leaky_relu then
+        slope = _as_float32(slope)
+    return "relu", _optional(max_value, math.inf), slope, threshold
+
+
 # Activation layers: class name -> activation and its parameters, from the layer's config.
 LAYER_ACTIVATIONS = {
-    "ReLU": lambda c: (
-        "relu",
-        _optional(c.get("max_value"), math.inf),
-        _optional(c.get("negative_slope"), 0.0),
-        _optional(c.get("threshold"), 0.0),
-    ),
-    "LeakyReLU": lambda c: ("leaky_relu", float(np.float32(_optional(c.get("negative_slope"), 0.3)))),
+    "ReLU": lambda c: _relu(c.get("max_value"), c.get("negative_slope"), c.get("threshold")),
+    "LeakyReLU": lambda c: ("leaky_relu", _as_float32(_optional(c.get("negative_slope"), 0.3))),
     "ELU": lambda c: ("elu", _optional(c.get("alpha"), 1.0)),
     "ThresholdedReLU": lambda c: ("thresholded_relu", _optional(c.get("theta"), 1.0)),
     "Softmax": lambda c: ("softmax",),

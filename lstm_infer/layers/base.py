@@ -163,7 +163,10 @@ class Layer:
 
     # ------------------------------------------------------------ what a subclass says of itself
     def weight_shapes(self, input_shape):
-        """Return the weights' names and shapes, in Keras's order, for inputs of `input_shape`."""
+        """Return the weights' names and shapes, in Keras's order, for inputs of `input_shape`.
+
+        A dimension may be None: then the weights themselves tell it.
+        """
         return {}
 
     def children(self):
@@ -224,10 +227,11 @@ class Layer:
         shapes = self.weight_shapes(input_shape)
         if self.expected_shapes is None:
             self.expected_shapes = shapes
-        elif self.expected_shapes != shapes:
+            return
+        known = self.expected_shapes
+        if shapes.keys() != known.keys() or not all(shape_fits(known[name], shapes[name]) for name in shapes):
             raise InputError(
-                f"layer '{self.name}': inputs of shape {input_shape} need weights {shapes}, "
-                f"but the layer has {self.expected_shapes}"
+                f"layer '{self.name}': inputs of shape {input_shape} need weights {shapes}, but the layer has {known}"
             )
 
     @property
@@ -243,6 +247,7 @@ class Layer:
             array.setflags(write=False)
             weights[name] = array
         self.weights = weights
+        self.expected_shapes = {name: array.shape for name, array in weights.items()}
         self.pack()
 
     def walk(self, path=()):
@@ -281,24 +286,40 @@ class Layer:
             Their number or a shape does not fit the layer.
         """
         weights = [np.asarray(w) for w in weights]
-        if not self.built:
-            self.build_from(weights)
+        was_built = self.built
+        try:
+            if not was_built:
+                self.build_from(weights)
+            arrays = self._sort_out(weights)
+        except InputError:
+            if not was_built:
+                self.unbuild()
+            raise
+        for layer, named in arrays.items():
+            layer.assign(named)
+
+    def _sort_out(self, weights):
+        """Return the weights by layer and name, after their number and shapes have been checked."""
         wanted = [(layer, name, shape) for layer in self.holders() for name, shape in layer.expected_shapes.items()]
         if len(weights) != len(wanted):
             raise InputError(f"layer '{self.name}': found {len(weights)} weights, expected {len(wanted)}")
         arrays = defaultdict(dict)
         for array, (layer, name, shape) in zip(weights, wanted, strict=True):
-            if array.shape != tuple(shape):
+            if not shape_fits(array.shape, shape):
                 raise InputError(f"layer '{layer.name}', weight '{name}': found {array.shape}, expected {shape}")
             arrays[layer][name] = array
-        for layer, named in arrays.items():
-            layer.assign(named)
+        return arrays
 
     def build_from(self, weights):
         """Build from the weights' own shapes, for layers whose weights tell the inputs."""
-        if self.weight_names() or self.children():
+        if type(self).weight_shapes is not Layer.weight_shapes or self.children():
             raise InputError(f"layer '{self.name}' must be called before its weights can be set")
         self.expected_shapes = {}
+
+    def unbuild(self):
+        """Forget the weights' shapes again."""
+        for _, layer in self.walk():
+            layer.expected_shapes = None
 
     def count_params(self):
         """Return the number of weights (single numbers)."""
@@ -335,10 +356,11 @@ class Layer:
         kwargs = self._name_arguments(args, kwargs)
         if any(isinstance(leaf, Tensor) for leaf in flatten([inputs, kwargs])):
             return self._connect(inputs, kwargs)
-        inputs = map_structure(lambda a: np.asarray(a), inputs)
+        inputs = map_structure(np.asarray, inputs)
         self.build(map_structure(lambda a: (None, *a.shape[1:]), inputs))
         self.check_ready()
         mask = kwargs.pop("mask", None)
+        mask = None if mask is None else np.asarray(mask)
         outputs, _ = self.run(inputs, None, Context(states=_OwnStates()), mask=mask, **kwargs)
         return outputs
 
@@ -394,7 +416,9 @@ class Layer:
 
         def to_dtype(array):
             array = np.asarray(array)
-            return array.astype(self.dtype, copy=False) if array.dtype.kind in "fiu" else array
+            if array.dtype.kind not in "biuf":
+                raise InputError(f"layer '{self.name}': found data of type {array.dtype}, expected numbers")
+            return array if array.dtype.kind == "b" else array.astype(self.dtype, copy=False)
 
         return map_structure(to_dtype, inputs)
 
@@ -421,6 +445,22 @@ class Layer:
 def _parameters(layer_class):
     """Return the names of the parameters of a class's `call`, after self."""
     return list(inspect.signature(layer_class.call).parameters)[1:]
+
+
+def shape_fits(found, expected):
+    """Whether a shape is the expected one, in which None stands for any size (in `found` too: not known yet).
+
+    >>> shape_fits((3, 4), (None, 4)), shape_fits((3, 4), (4, 4))
+    (True, False)
+    """
+    return len(found) == len(expected) and all(None in (m, n) or m == n for m, n in zip(found, expected, strict=True))
+
+
+def readonly(array):
+    """Return a C-contiguous view that kernels cannot write to: they are compiled for one kind of array only."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 class _OwnStates:

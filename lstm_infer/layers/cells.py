@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..kernels import gru, lstm, simple_rnn
 from ..kernels.product import dense
 from . import activations
-from .base import Layer
+from .base import Layer, readonly
 from .structure import flatten
 
 
@@ -22,6 +22,10 @@ class _Cell(Layer):
 
     def __init__(self, units, activation="tanh", use_bias=True, implementation=2, **kwargs):
         super().__init__(**kwargs)
+        if isinstance(units, bool) or units != int(units) or units < 1:
+            raise InputError(f"layer '{self.name}': found units={units!r}, expected a positive whole number")
+        if implementation not in (0, 1, 2):
+            raise InputError(f"layer '{self.name}': found implementation={implementation!r}, expected 1 or 2")
         self.units, self.use_bias, self.implementation = int(units), use_bias, implementation
         self.given_activations = {"activation": activation}
         self.settle_activations()
@@ -91,14 +95,26 @@ class _Cell(Layer):
         states : list of (batch, units) arrays
         """
         states = [np.array(state, self.dtype, order="C") for state in flatten(states)]
-        self.step(np.ascontiguousarray(inputs), *states)
+        self._check(inputs, states)
+        self.step(readonly(inputs), *states)
         return states[0], states
+
+    def _check(self, x_t, states):
+        """Refuse shapes that would let a kernel read or write outside its arrays."""
+        features = len(self.weights["kernel"])
+        if x_t.ndim != 2 or x_t.shape[1] != features:
+            raise InputError(f"layer '{self.name}': found one timestep of shape {x_t.shape}, expected (batch, {features})")
+        expected = [(len(x_t), size) for size in self.state_size]
+        if [state.shape for state in states] != expected:
+            raise InputError(
+                f"layer '{self.name}': found states of shapes {[s.shape for s in states]}, expected {expected}"
+            )
 
     def product(self, a, name, bias, columns=slice(None)):
         """Return ``a @ weight + bias`` for some columns, summed as the kernels do."""
-        weight, bias = np.ascontiguousarray(self.weights[name][:, columns]), bias[columns]
+        weight, bias = self.weights[name][:, columns], bias[columns]
         z = np.empty((len(a), bias.size), self.dtype)
-        dense(np.ascontiguousarray(a), weight, bias, activations.get("linear"), z)
+        dense(readonly(a), readonly(weight), readonly(bias), activations.get("linear"), z)
         return z
 
     def preactivations(self, x_t, h):
@@ -141,8 +157,8 @@ class LSTMCell(_Cell):
     >>> cell = LSTMCell(2)
     >>> cell.set_weights([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
     >>> h, [h, c] = cell(np.ones((1, 3)), [np.zeros((1, 2)), np.zeros((1, 2))])
-    >>> h.shape, c.round(4).tolist()
-    ((1, 2), [[0.9479, 0.9479]])
+    >>> h.shape, c.round(4)
+    ((1, 2), array([[0.9479, 0.9479]], dtype=float32))
     """
 
     config_names = ("units", "activation", "recurrent_activation", "use_bias", "implementation")
@@ -208,8 +224,8 @@ class GRUCell(_Cell):
     >>> cell = GRUCell(2, reset_after=False)
     >>> cell.set_weights([np.ones((3, 6)), np.ones((2, 6)), np.zeros(6)])
     >>> h, [h] = cell(np.ones((1, 3)), [np.zeros((1, 2))])
-    >>> h.round(4).tolist()
-    [[0.0472, 0.0472]]
+    >>> h.round(4)
+    array([[0.0472, 0.0472]], dtype=float32)
     """
 
     config_names = ("units", "activation", "recurrent_activation", "use_bias", "reset_after", "implementation")
@@ -332,20 +348,24 @@ class StackedRNNCells(Layer):
         self.cells = list(cells)
 
     def children(self):
-        return {str(n): cell for n, cell in enumerate(self.cells)}
+        return {str(n): cell for n, cell in enumerate(self.cells) if isinstance(cell, Layer)}
 
     @property
     def state_size(self):
         """The sizes of the cells' states, nested; in the order in which the layer around them lists states."""
-        return [state_sizes(cell) for cell in self._in_state_order(self.cells)]
+        return [state_sizes(cell) for cell in self.in_state_order(self.cells)]
 
-    def _in_state_order(self, items):
+    def in_state_order(self, items):
+        """Return the cells' `items` in the order in which states are listed (or back again)."""
         return list(items)[::-1] if self.semantics.stacked_states_reversed else list(items)
 
     @property
     def output_size(self):
         """The number of outputs of the last cell."""
         return output_size_of(self.cells[-1])
+
+    def build_from(self, weights):
+        self.build((None, weights[0].shape[0]))
 
     def build(self, input_shape):
         self.expected_shapes = {}
@@ -354,16 +374,13 @@ class StackedRNNCells(Layer):
                 cell.build(input_shape)
             input_shape = (*input_shape[:-1], output_size_of(cell))
 
-    def build_from(self, weights):
-        self.build((None, weights[0].shape[0]))
-
     def call(self, inputs, states):
         """Compute one timestep; `states` is a list with one list per cell."""
         new = []
-        for cell, state in zip(self.cells, self._in_state_order(states), strict=True):
+        for cell, state in zip(self.cells, self.in_state_order(states), strict=True):
             inputs, state = command(cell, inputs, state)
             new.append(flatten(state))
-        return inputs, self._in_state_order(new)
+        return inputs, self.in_state_order(new)
 
 
 def command(cell, x_t, states):

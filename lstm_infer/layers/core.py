@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.product import dense
 from . import activations
-from .base import Layer, Node, Tensor
+from .base import Layer, Node, Tensor, readonly
 
 
 class InputLayer(Layer):
@@ -120,8 +120,6 @@ class Dense(_Activated):
         self.units, self.use_bias = int(units), use_bias
 
     def weight_shapes(self, input_shape):
-        if input_shape[-1] is None:
-            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a fixed last dimension")
         return {"kernel": (input_shape[-1], self.units), **({"bias": (self.units,)} if self.use_bias else {})}
 
     def build_from(self, weights):
@@ -134,7 +132,9 @@ class Dense(_Activated):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
 
     def call(self, inputs):
-        rows = np.ascontiguousarray(inputs).reshape(-1, inputs.shape[-1])
+        if inputs.shape[-1] != len(self.weights["kernel"]):
+            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {len(self.weights['kernel'])})")
+        rows = readonly(inputs.reshape(-1, inputs.shape[-1]))
         y = np.empty((len(rows), self.units), self.dtype)
         coded = not callable(self.function)
         dense(rows, self.weights["kernel"], self.bias, self.function if coded else activations.get(None), y)

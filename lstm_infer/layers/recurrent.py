@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels.sequence import PREVIOUS, STATE, ZERO
-from .base import Layer
+from .base import Layer, readonly
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, command, output_size_of, state_sizes
 from .structure import flatten, pack_like
 
@@ -113,7 +113,7 @@ class RNN(Layer):
         return [np.zeros((batch_size, *_as_shape(size)), self.dtype) for size in sizes]
 
     # ------------------------------------------------------------ computing
-    def call(self, inputs, mask=None, initial_state=None):
+    def call(self, inputs, initial_state=None, mask=None, training=False):
         """Never called: `run` does the work. Its signature names the arguments of a call."""
         raise AssertionError
 
@@ -121,6 +121,7 @@ class RNN(Layer):
         if isinstance(inputs, list):  # Keras also takes [x, *initial_state]
             inputs, *initial_state = inputs
             carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
+        initial_state = [] if initial_state is None else flatten(initial_state)
         applied, travelling = self.choose_masks(carried_mask, mask, initial_state, context)
         x, applied = self._batch_major(self.cast(inputs), applied)
         if x.shape[1] == 0:
@@ -136,54 +137,45 @@ class RNN(Layer):
         """Return the mask to apply and the mask that travels on (which differ: see `Semantics`)."""
         if explicit is not None:
             return explicit, (explicit if self.semantics.explicit_mask_travels else carried)
-        ignored = initial_state and not self.semantics.mask_with_initial_state and not context.is_given(carried)
+        ignored = bool(initial_state) and not self.semantics.mask_with_initial_state and not context.is_given(carried)
         return (None if ignored else carried), carried
 
     def _batch_major(self, x, mask):
         if self.time_major:
             x, mask = np.swapaxes(x, 0, 1), None if mask is None else np.swapaxes(mask, 0, 1)
         if mask is not None:
-            mask = np.ascontiguousarray(np.asarray(mask, bool).reshape(mask.shape[:2]))
+            mask = mask[..., 0] if mask.ndim == 3 and mask.shape[2] == 1 else mask
             if mask.shape != x.shape[:2]:
                 raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
-        return np.ascontiguousarray(x), mask
+            mask = np.ascontiguousarray(mask, bool)
+        return x, mask
 
     def _begin(self, batch, initial_state, context):
         """Return fresh copies of the states to begin with, a flat list."""
-        given = initial_state is not None and len(flatten(initial_state)) > 0
         recorded = context.states.get(self) if context.carries(self) else None
-        if given and recorded is not None:
+        if initial_state and recorded is not None:
             wins = self.semantics.recorded_state_wins and any(np.any(state) for state in recorded)
             recorded = recorded if wins else None
-        if recorded is not None:
-            states = recorded
-        elif given:
-            states = flatten(initial_state)
-        else:
-            states = self.get_initial_state(batch)
-        pairs = zip(states, self.get_initial_state(batch), strict=True)
-        return [self._check_state(state, zero) for state, zero in pairs]
-
-    def _check_state(self, state, zero):
-        if np.shape(state) != zero.shape:
+        zeros = self.get_initial_state(batch)
+        states = recorded if recorded is not None else initial_state or zeros
+        if [np.shape(state) for state in states] != [zero.shape for zero in zeros]:
             raise InputError(
-                f"layer '{self.name}': found a state of shape {np.shape(state)}, expected {zero.shape}"
-                + (" (reset_states() begins a new batch)" if self.stateful else "")
+                f"layer '{self.name}': found states of shapes {[np.shape(state) for state in states]}, "
+                f"expected {[zero.shape for zero in zeros]}"
+                + (" (reset_states() begins a new batch)" if recorded is not None else "")
             )
-        return np.array(state, self.dtype, order="C")
+        return [np.array(state, self.dtype, order="C") for state in states]
 
     def _remember(self, states, initial_state, context):
-        given = initial_state is not None and len(flatten(initial_state)) > 0
-        if context.carries(self) and not (given and not self.semantics.stateful_keeps_given_state):
+        if context.carries(self) and not (initial_state and not self.semantics.stateful_keeps_given_state):
             context.states[self] = [state.copy() for state in states]
 
-    def masked_output(self, context):
-        """Return what is emitted at masked timesteps, as a code of ``kernels.sequence``."""
+    @property
+    def masked_output(self):
+        """What is emitted at masked timesteps, as a code of ``kernels.sequence``."""
         if self.zero_output_for_mask:
             return ZERO
-        by_state = self.semantics.masked_output == "state" and not self.unroll
-        # where a sequence continues, the output before it is the state it begins with
-        return STATE if by_state or context.continues else PREVIOUS
+        return STATE if self.semantics.masked_output == "state" and not self.unroll else PREVIOUS
 
     def _sequence(self, x, mask, states, context):
         """Command the cell over time; returns (batch, timesteps or 1, ...) outputs and the final flat states."""
@@ -193,10 +185,12 @@ class RNN(Layer):
             t = timesteps - 1 - n if self.go_backwards else n
             output, new = command(self.cell, x[:, t], nested)
             if mask is not None:
-                emitted = self._emitted(outputs, output, nested, context)
-                output = np.where(_columns(mask[:, t], output), output, emitted)
+                real = mask[:, t]
+                if not real.all():
+                    emitted = self._emitted(outputs, output, nested, context)
+                    output = np.where(_columns(real, output), output, emitted)
                 kept = zip(flatten(new), flatten(nested), strict=True)
-                new = pack_like(nested, [np.where(_columns(mask[:, t], a), a, b) for a, b in kept])
+                new = [np.where(_columns(real, a), a, b) for a, b in kept]
             nested = pack_like(nested, flatten(new))
             if not self.return_sequences:
                 outputs.clear()
@@ -205,15 +199,25 @@ class RNN(Layer):
 
     def _emitted(self, outputs, output, states, context):
         """Return the output of a masked timestep, given the outputs and the nested states before it."""
-        rule = self.masked_output(context)
-        if rule == STATE and self.semantics.masked_output == "state":
+        if self.masked_output == STATE:
             return flatten(states)[0]
-        if rule != ZERO and outputs:
+        if self.masked_output == PREVIOUS and outputs:
             return outputs[-1]
-        if rule == STATE:  # the sequence continues: the last cell's first state was its output
-            last = flatten(states[-1])[0]
-            return last if last.shape == output.shape else np.zeros_like(output)
+        if self.masked_output == PREVIOUS and context.continues and context.carries(self):
+            return self._output_before(states)
         return np.zeros_like(output)
+
+    def _output_before(self, states):
+        """Return the last output of a sequence that ended in `states`; only built-in cells tell it."""
+        cell = self.cell
+        if isinstance(cell, StackedRNNCells):
+            cell, states = cell.cells[-1], cell.in_state_order(states)[-1]
+        if not isinstance(cell, (LSTMCell, GRUCell, SimpleRNNCell)):
+            raise InputError(
+                f"layer '{self.name}': found a masked timestep where a sequence continues, expected a real one: "
+                f"the states of {type(cell).__name__} do not tell its last output"
+            )
+        return flatten(states)[0]
 
 
 def _as_shape(size):
@@ -234,8 +238,15 @@ class _FusedRNN(RNN):
         return self.cell.weight_shapes(input_shape)
 
     def build(self, input_shape):
+        shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        if len(shape) != 3:
+            raise InputError(f"layer '{self.name}': found inputs {shape}, expected (batch, timesteps, features)")
         super().build(input_shape)
         self.expected_shapes = self.cell.expected_shapes
+
+    def unbuild(self):
+        super().unbuild()
+        self.cell.unbuild()
 
     def build_from(self, weights):
         super().build_from(weights)
@@ -243,7 +254,7 @@ class _FusedRNN(RNN):
 
     def assign(self, arrays):
         self.cell.assign(arrays)
-        self.weights = self.cell.weights
+        self.weights, self.expected_shapes = self.cell.weights, self.cell.expected_shapes
 
     def adopt(self, semantics):
         super().adopt(semantics)
@@ -261,10 +272,15 @@ class _FusedRNN(RNN):
     def _sequence(self, x, mask, states, context):
         if not self.cell.compiled:
             return super()._sequence(x, mask, states, context)
-        batch, timesteps = x.shape[:2]
+        batch, timesteps, features = x.shape
+        if features != len(self.weights["kernel"]):
+            raise InputError(f"layer '{self.name}': found {x.shape}, expected {len(self.weights['kernel'])} features")
+        rule = self.masked_output
+        if rule == PREVIOUS and context.continues and context.carries(self):
+            rule = STATE  # the output before the first timestep is the state it begins with
         y = np.empty((batch, timesteps if self.return_sequences else 1, self.units), self.dtype)
-        mask = np.empty((batch, 0), bool) if mask is None else mask
-        self.cell.sequence(x, mask, self.go_backwards, self.masked_output(context), states, y)
+        mask = readonly(np.empty((batch, 0), bool) if mask is None else mask)
+        self.cell.sequence(readonly(x), mask, self.go_backwards, rule, states, y)
         return y, states
 
 

@@ -107,6 +107,9 @@ class Bidirectional(Layer):
         outputs += states + back_states
         return outputs if len(outputs) > 1 else outputs[0]
 
+    def output_dtype(self, inputs):
+        return self.forward_layer.dtype
+
     def compute_mask(self, inputs, mask=None):
         mask = mask if self.return_sequences else None
         masks = [mask, mask] if self.merge_mode is None else [mask]
@@ -114,7 +117,7 @@ class Bidirectional(Layer):
             masks += [None] * len(self.forward_layer.get_initial_state(1) + self.backward_layer.get_initial_state(1))
         return masks if len(masks) > 1 else masks[0]
 
-    def call(self, inputs, mask=None, initial_state=None):
+    def call(self, inputs, initial_state=None, mask=None, training=False):
         """Never called: `run` does the work. Its signature names the arguments of a call."""
         raise AssertionError
 
@@ -122,9 +125,12 @@ class Bidirectional(Layer):
         if isinstance(inputs, list):
             inputs, *initial_state = inputs
             carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
-        applied, travelling = RNN.choose_masks(self, carried_mask, mask, initial_state, context)
-        states = flatten(initial_state) if initial_state else []
-        halves = [states[: len(states) // 2] or None, states[len(states) // 2 :] or None]
+        states = [] if initial_state is None else flatten(initial_state)
+        applied, travelling = RNN.choose_masks(self, carried_mask, mask, states, context)
+        counts = [len(layer.get_initial_state(1)) for layer in self.children().values()]
+        if states and len(states) != sum(counts):
+            raise InputError(f"layer '{self.name}': found {len(states)} states, expected {sum(counts)}")
+        halves = [states[: counts[0]], states[counts[0] :]]
         if not self.semantics.stateful_keeps_given_state:
             context = Context(carries=lambda layer: False)
         ends = []

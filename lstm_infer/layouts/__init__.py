@@ -44,7 +44,7 @@ def canonical(raw: RawModel, keras_version: str | None = None) -> ModelSpec:
                         "or the architecture's JSON with these as its weights")
     version = keras_version or raw.keras_version
     class_name = raw.config.get("class_name")
-    if class_name not in MODELS:
+    if not isinstance(class_name, str) or class_name not in MODELS:
         raise LoadError(f"{raw.source}: the model is of class {str(class_name)[:100]!r}, "
                         "expected a Sequential or functional model")
     meaning = semantics(version, raw.backend, raw.config)

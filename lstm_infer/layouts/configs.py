@@ -116,12 +116,12 @@ def _default_name(item: Any, index: int) -> str:
 def layer(item: dict, class_name: str, config: dict, name: str, context: Context) -> LayerSpec:
     class_name, registered = _identity(item, class_name)
     config = {word: value for word, value in config.items() if word != "name"}
-    if "dtype" in config:
-        config["dtype"] = _dtype(config["dtype"], name, context)
+    for word in {"dtype", "input_dtype"} & config.keys():
+        config[word] = _dtype(config[word], name, context)
     if registered is not None or (class_name not in KNOWN and class_name not in CLASSES and class_name != "Merge"):
         return LayerSpec(class_name, name, config, {}, registered)
     class_name, config = _todays(class_name, config, name, context)
-    config = {word: _activation(value, name, context) if word.endswith("activation") else value
+    config = {word: _activation(value, name, context) if word.endswith("activation") else _plain(value)
               for word, value in config.items() if not word.endswith(TRAINING_WORDS)}
     _check(config, name, context)
     children = _children(class_name, config, name, context) if class_name in WRAPPERS else {}
@@ -228,6 +228,13 @@ def _dtype(value: Any, name: str, context: Context) -> str | None:
     context.fail(name, f"dtype is {str(value)[:60]!r}", "a name or a policy")
 
 
+def _plain(value: Any) -> Any:
+    """A NumPy or tensor value, written as a typed dict, as a number or nested lists."""
+    if isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__"):
+        return value["config"].get("value") if isinstance(value.get("config"), dict) else None
+    return value["value"] if isinstance(value, dict) and value.keys() == {"type", "value"} else value
+
+
 def _activation(value: Any, name: str, context: Context) -> Any:
     """An activation as a name, or as a layer in today's words."""
     if value is None:
@@ -242,7 +249,9 @@ def _activation(value: Any, name: str, context: Context) -> Any:
     if value["class_name"] in ("function", "__lambda__") or not isinstance(config, dict):
         return str(value.get("registered_name") or value["class_name"])
     spec = translate(value, context.deeper(name), value["class_name"])
-    return {"class_name": spec.registered_name or spec.class_name, "config": dict(getattr(spec, "config", {}))}
+    if not isinstance(spec, LayerSpec):
+        context.fail(name, "has a model for its activation", "a name, a layer or a function")
+    return {"class_name": spec.registered_name or spec.class_name, "config": dict(spec.config)}
 
 
 # ---------------------------------------------------------------- layers inside layers

@@ -44,9 +44,10 @@ def complete(spec: ModelSpec, config: dict, items: list, context: Context) -> Mo
 
 def _with_input(spec: ModelSpec, shape: Shape, dtype: Any = None) -> ModelSpec:
     first = spec.layers[0]
-    if not isinstance(dtype, str):
-        dtype = (first.config.get("dtype") if isinstance(first, LayerSpec) else None) or "float32"
-    words = {"batch_shape": shape, "dtype": dtype.removeprefix("mixed_").rpartition("_from_")[2]}
+    own = first.config.get("dtype") if isinstance(first, LayerSpec) else None
+    dtype = next(name for name in (dtype, own, "float32") if isinstance(name, str))
+    dtype = "float32" if dtype.startswith("mixed_") else dtype.rpartition("_from_")[2]
+    words = {"batch_shape": shape, "dtype": dtype}
     return replace(spec, layers=(LayerSpec("InputLayer", f"{first.name}_input", words), *spec.layers))
 
 

@@ -161,8 +161,11 @@ def read(config: dict, items: list, layers: Sequence[LayerSpec | ModelSpec],
     counts: dict[str, int] = {}
     for call in calls:
         counts[call.layer] = counts.get(call.layer, 0) + 1
-    calls = _renumber(reader, calls, counts, outputs=False)
-    inputs, outputs = _renumber(reader, ends, counts, outputs=True)
+    if context.writer.family == "keras3":  # its two places follow two conventions
+        calls, ends = _renumber(reader, calls, counts, False), _renumber(reader, ends, counts, True)
+    else:
+        calls, ends = _renumber(reader, [calls, ends], counts, True)
+    inputs, outputs = ends
     _check_acyclic(reader, calls)
     return tuple(calls), _bare(inputs, context), _bare(outputs, context)
 

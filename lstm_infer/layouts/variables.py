@@ -121,6 +121,7 @@ PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
                     lambda c: (Part(_recurrent(c), store="cell"),)),
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
 }
+# no arrays of their own: wrappers and RNN have those of their children
 WEIGHTLESS = frozenset("""
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
@@ -131,7 +132,7 @@ WEIGHTLESS = frozenset("""
     SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells StringLookup Subtract TFOpLambda
     TensorFlowOpLayer TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
     UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-""".split())  # noqa: SIM905; none of their own: wrappers and RNN have those of their children
+""".split())  # noqa: SIM905
 KNOWN = frozenset(SIMPLE) | frozenset(PARTS) | WEIGHTLESS
 
 

@@ -22,7 +22,8 @@ KERAS1 = {  # of every class that is Keras's own
     "inner_activation": "recurrent_activation", "consume_less": "implementation", "bias": "use_bias",
     "nb_filter": "filters", "filter_length": "kernel_size", "border_mode": "padding",
     "subsample_length": "strides", "subsample": "strides", "atrous_rate": "dilation_rate",
-    "dim_ordering": "data_format", "pool_length": "pool_size", "stride": "strides", "dropout_W": "dropout", "dropout_U": "recurrent_dropout",
+    "dim_ordering": "data_format", "pool_length": "pool_size", "stride": "strides", "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
     "init": "kernel_initializer", "inner_init": "recurrent_initializer", "input_dtype": "dtype",
 }
 OF_CLASS = {  # of these classes only

@@ -1,0 +1,49 @@
+"""Sums in one fixed order, whatever the batch: products of matrices in pairs, means and variances of rows."""
+
+import math
+
+import numpy as np
+
+from .jit import kernel
+from .product import add_product
+
+
+@kernel
+def multiply_pairs(x, y, out):
+    """Write ``x[b] @ y[b]`` for every b.
+
+    Parameters
+    ----------
+    x : (batch, n, k) C-contiguous array
+    y : (batch, k, m) C-contiguous array
+    out : (batch, n, m) array, written
+    """
+    for b in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[b, i] = 0
+            add_product(x[b, i], y[b], out[b, i])
+
+
+@kernel
+def standardise_rows(x, epsilon, center, y):
+    """Write ``(x - mean) / sqrt(variance + epsilon)`` of every row; sums in float64.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    epsilon : float
+    center : bool
+        Whether to subtract the mean (the variance is about the mean in any case).
+    y : (rows, n) array, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += x[row, j]
+        mean = total / x.shape[1]
+        squares = 0.0
+        for j in range(x.shape[1]):
+            squares += (x[row, j] - mean) ** 2
+        scale = 1.0 / math.sqrt(squares / x.shape[1] + epsilon)
+        for j in range(x.shape[1]):
+            y[row, j] = (x[row, j] - mean if center else np.float64(x[row, j])) * scale

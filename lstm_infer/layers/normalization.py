@@ -1,0 +1,147 @@
+"""Normalization layers."""
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels.reductions import standardise_rows
+from .base import Layer, readonly
+
+
+class BatchNormalization(Layer):
+    """``gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta``.
+
+    Parameters
+    ----------
+    axis : int, or list of one
+        The axis with a mean of its own for every entry.
+    epsilon : float
+    center, scale : bool
+        Whether there are beta and gamma.
+    **kwargs
+        ``name``, ``dtype`` and the arguments that only training uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = BatchNormalization(epsilon=0.0)
+    >>> layer.build((None, 1))
+    >>> layer.set_weights([[2.0], [1.0], [5.0], [4.0]])
+    >>> layer(np.array([[9.0]]))
+    array([[5.]], dtype=float32)
+    """
+
+    supports_masking = True
+    config_names = ("axis", "epsilon", "center", "scale")
+
+    def __init__(self, axis=-1, epsilon=0.001, center=True, scale=True, synchronized=False, **kwargs):
+        for word in ("fused", "virtual_batch_size", "renorm_momentum", "renorm_clipping"):
+            kwargs.pop(word, None)
+        if kwargs.pop("renorm", False):
+            raise InputError("renorm=True is not supported")
+        super().__init__(**kwargs)
+        axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+        if len(axes) != 1:
+            raise InputError(f"layer '{self.name}': found axis {axis}, expected one axis")
+        self.axis, self.epsilon, self.center, self.scale = int(axes[0]), float(epsilon), center, scale
+
+    @property
+    def per_timestep(self):
+        """Whether time is not the axis that is normalized."""
+        return self.axis != 1
+
+    def weight_shapes(self, input_shape):
+        size = axis_size(self, input_shape, self.axis)
+        names = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else []), "moving_mean", "moving_variance"]
+        return dict.fromkeys(names, (size,))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def pack(self):
+        variance = self.weights["moving_variance"].astype(np.float64)
+        factor = self.weights.get("gamma", 1.0) / np.sqrt(variance + self.epsilon)
+        self.factor = factor.astype(self.dtype)
+        self.shift = self.weights.get("beta", np.zeros(variance.shape, self.dtype))
+
+    def call(self, inputs):
+        shape = [1] * inputs.ndim
+        shape[self.axis] = -1
+        mean, factor, shift = (a.reshape(shape) for a in (self.weights["moving_mean"], self.factor, self.shift))
+        return (inputs - mean) * factor + shift
+
+
+class LayerNormalization(Layer):
+    """Every row standardised over some axes: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    Parameters
+    ----------
+    axis : int or list of int
+    epsilon : float
+    center, scale : bool
+        Whether there are beta and gamma.
+    rms_scaling : bool
+        Divide only (by the standard deviation about the mean, as Keras does), and use gamma alone.
+    **kwargs
+        ``name``, ``dtype`` and the arguments that only training uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = LayerNormalization(epsilon=0.0, center=False, scale=False)
+    >>> layer(np.array([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    supports_masking = True
+    config_names = ("axis", "epsilon", "center", "scale", "rms_scaling")
+
+    def __init__(self, axis=-1, epsilon=0.001, center=True, scale=True, rms_scaling=False, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = [int(n) for n in axis] if isinstance(axis, (list, tuple)) else int(axis)
+        self.epsilon, self.center, self.scale, self.rms_scaling = float(epsilon), center, scale, rms_scaling
+
+    @property
+    def axes(self):
+        """The axes as a list."""
+        return self.axis if isinstance(self.axis, list) else [self.axis]
+
+    @property
+    def per_timestep(self):
+        """Whether only the last axis is normalized."""
+        return self.axes == [-1] or 1 not in self.axes and min(self.axes) > 1
+
+    def weight_shapes(self, input_shape):
+        shape = tuple(axis_size(self, input_shape, axis) for axis in self.axes)
+        if self.rms_scaling:
+            return {"gamma": shape}
+        return {**({"gamma": shape} if self.scale else {}), **({"beta": shape} if self.center else {})}
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        ends = list(range(-len(self.axes), 0))
+        last = np.moveaxis(inputs, self.axes, ends)
+        rows = readonly(last.reshape(-1, int(np.prod(last.shape[-len(ends) :]))))
+        y = np.empty(rows.shape, rows.dtype)
+        standardise_rows(rows, self.epsilon, not self.rms_scaling, y)
+        y = y.reshape(last.shape)
+        if "gamma" in self.weights:
+            y = y * self.weights["gamma"]
+        if "beta" in self.weights:
+            y = y + self.weights["beta"]
+        return np.moveaxis(y, ends, self.axes)
+
+
+def axis_size(layer, input_shape, axis):
+    """Return the size of an axis that weights depend on.
+
+    Raises
+    ------
+    InputError
+        There is no such axis, or it is free.
+    """
+    inside = -len(input_shape) <= axis < len(input_shape)
+    if not inside or input_shape[axis] is None:
+        raise InputError(f"layer '{layer.name}': found inputs {input_shape}, expected a fixed size on axis {axis}")
+    return input_shape[axis]
