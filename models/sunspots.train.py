@@ -46,6 +46,8 @@ def main():
     print(f"mean absolute error of the last {TEST_YEARS} years: {ours:.1f}; same as last year: {same_as_last_year:.1f}")
 
     model.save(HERE / "sunspots.h5", include_optimizer=False)
+    (HERE / "sunspots.json").write_text(model.to_json())  # the same once more, architecture and weights apart
+    model.save_weights(HERE / "sunspots.weights.h5")
     np.save(HERE / "sunspots.input.npy", x)
     np.savetxt(HERE / "sunspots.input.csv", x[:, :, 0], fmt="%.9g", delimiter=",")  # one row per window
     np.savez_compressed(HERE / "sunspots.golden.npz", input_0=x, output_0=answer)

@@ -38,7 +38,7 @@ def test_keras_answers(path):
     assert [found for found in differences if not found.agrees] == []
 
 
-MODELS = sorted(path for path in (HERE.parent / "models").iterdir() if path.suffix in (".h5", ".keras"))
+MODELS = sorted(path for path in (HERE.parent / "models").iterdir() if path.name.count(".") == 1 and path.suffix in FORMS)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
