@@ -88,7 +88,7 @@ def _parser():
 def _add_predict(commands):
     command = _command(commands, "predict", _predict, "compute a model's outputs for a file of data")
     command.add_argument("input", metavar="INPUT", help="npy, npz or csv (one sample a row); - reads standard input")
-    command.add_argument("-o", "--output", metavar="FILE", default="-", help="npy, npz or csv; - (the default) is stdout")
+    command.add_argument("-o", "--output", metavar="FILE", default="-", help="npy, npz or csv; stdout unless given")
     formats = ("npy", "npz", "csv")
     command.add_argument("--input-format", choices=formats, help="instead of what the suffix says; - is csv")
     command.add_argument("--output-format", choices=formats, help="instead of what the suffix says; - is csv")
@@ -102,8 +102,8 @@ def _add_summary(commands):
 
 def _add_verify(commands):
     command = _command(commands, "verify", _verify, "replay recorded answers of Keras and compare")
-    command.add_argument("golden", metavar="GOLDEN.npz", help="arrays input_0, ..., output_0, ... (or call0_input_0, ...)")
-    command.add_argument("outputs", metavar="OUTPUTS.npz", nargs="?", help="the outputs, if GOLDEN.npz holds only inputs")
+    command.add_argument("golden", metavar="GOLDEN.npz", help="arrays input_0, output_0, ..., or call0_input_0, ...")
+    command.add_argument("outputs", metavar="OUTPUTS.npz", nargs="?", help="the outputs, if GOLDEN.npz has none")
     command.add_argument("--tolerance", type=float, metavar="T", help="largest |ours - Keras| / (1 + |Keras|)")
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .errors import InputError
+from .layers.base import shape_fits
 from .layers.structure import flatten
 
 
@@ -42,7 +43,7 @@ def take(model, x, mask, lengths):
         lengths = found_lengths if lengths is None else lengths
     values = [_cast(v, t) for v, t in zip(in_order(model, x), model.inputs, strict=True)]
     for value, tensor in zip(values, model.inputs, strict=True):
-        _check_shape(value, tensor, fixed_batch=None)
+        _check_shape(value, tensor.name, (None, *tensor.shape[1:]))
     if len({len(value) for value in values}) > 1:
         rows = {tensor.name: len(value) for value, tensor in zip(values, model.inputs, strict=True)}
         raise InputError(f"found different numbers of rows: {rows}")
@@ -54,21 +55,12 @@ def take(model, x, mask, lengths):
 
 def take_step(model, x_t, temporal):
     """Check and cast what was given to `step`: as `take`, with a time axis of one put into temporal inputs."""
-    if len(model.inputs) == 1 and not isinstance(x_t, dict):
-        given = [x_t]
-    else:
-        given = in_order(model, x_t)
+    given = [x_t] if len(model.inputs) == 1 and not isinstance(x_t, dict) else in_order(model, x_t)
     values = []
     for value, tensor, is_temporal in zip(given, model.inputs, temporal, strict=True):
         value = _cast(value, tensor)
-        if is_temporal:
-            expected = (tensor.shape[0], *tensor.shape[2:])
-            if value.ndim != len(expected) or any(m not in (None, n) for m, n in zip(expected[1:], value.shape[1:])):  # noqa: B905
-                raise InputError(f"input '{tensor.name}': found one timestep of shape {value.shape}, expected {expected}")
-            value = value[:, None]
-        else:
-            _check_shape(value, tensor, fixed_batch=None)
-        values.append(value)
+        _check_shape(value, tensor.name, (None, *tensor.shape[2 if is_temporal else 1 :]))
+        values.append(value[:, None] if is_temporal else value)
     return values
 
 
@@ -105,11 +97,9 @@ def _cast(value, tensor):
     return np.ascontiguousarray(array, tensor.dtype)
 
 
-def _check_shape(array, tensor, fixed_batch):
-    expected = (fixed_batch, *tensor.shape[1:])
-    fits = array.ndim == len(expected) and all(n in (None, m) for n, m in zip(expected, array.shape, strict=True))
-    if not fits:
-        raise InputError(f"input '{tensor.name}': found shape {array.shape}, expected {expected}")
+def _check_shape(array, name, expected):
+    if not shape_fits(array.shape, expected):
+        raise InputError(f"input '{name}': found shape {array.shape}, expected {expected}")
 
 
 def _per_input(model, given, word):

@@ -1,7 +1,7 @@
 """From a file to a model: the staircase that joins ``hdf5``, ``layouts`` and ``layers``.
 
-A file is read into a `RawModel`, translated into a `ModelSpec`, built into layers (everything unsupported is reported at
-once), and only then are weights read: every array's declared shape is compared with the one its layer needs first.
+A file is read into a `RawModel`, translated into a `ModelSpec`, built into layers (everything unsupported is reported
+at once), and only then are weights read: every array's declared shape is compared with the one its layer needs first.
 """
 
 import warnings
@@ -18,6 +18,9 @@ from .spec import Call, LayerSpec, ModelSpec, TensorRef
 
 ACTIVATION_WORDS = ("activation", "recurrent_activation")
 
+NOT_FLOATS = ("bool", "string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+"""Dtypes of inputs and operations that ``dtype=`` leaves alone."""
+
 CHILD_ARGUMENTS = {"forward_layer": "layer"}
 """Constructor arguments that are called otherwise than the attribute that holds the layer."""
 
@@ -28,8 +31,8 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
     Parameters
     ----------
     path : str, PathLike, open binary file or bytes
-        A whole model (``.h5``, ``.hdf5``, ``.keras``) of any Keras, or an architecture (``model.to_json()``), which then
-        needs `weights`.
+        A whole model (``.h5``, ``.hdf5``, ``.keras``) of any Keras, or an architecture (``model.to_json()``), which
+        then needs `weights`.
     weights : same, optional
         A weights file of any Keras.
     custom_objects : dict, optional
@@ -67,8 +70,8 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
     raw = hdf5.read(path, weights)
     if raw.config is None:
         raise LoadError(
-            f"{raw.source}: found weights without an architecture; give load_model() the JSON of model.to_json() and this "
-            "file as weights=, or rebuild the model in Python and call its load_weights()"
+            f"{raw.source}: found weights without an architecture; give load_model() the JSON of model.to_json() and "
+            "this file as weights=, or rebuild the model in Python and call its load_weights()"
         )
     if raw.weights is None:
         raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
@@ -167,9 +170,7 @@ class _Assembly:
         if given is None and spec.class_name not in LAYERS:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
-        if self.dtype and config.get("dtype") is not None and np.dtype(_or_float(config["dtype"])).kind == "f":
-            config["dtype"] = self.dtype
-        elif self.dtype and spec.class_name != "InputLayer":
+        if self.dtype and config.get("dtype") not in NOT_FLOATS:
             config["dtype"] = self.dtype
         config.update(self._children(spec, path))
         return (given or LAYERS[spec.class_name])(**config, name=spec.name)
@@ -192,10 +193,10 @@ class _Assembly:
         return self.made[path]
 
     def _function(self, word, value):
-        """Resolve the name of an activation of the user's."""
-        if word in ACTIVATION_WORDS and isinstance(value, str):
-            return self.custom.get(value, value)
-        return value
+        """Resolve the name of an activation of the user's: ``package>name``, or the name alone."""
+        if word not in ACTIVATION_WORDS or not isinstance(value, str):
+            return value
+        return self.custom.get(value, self.custom.get(value.rpartition(">")[2], value))
 
     # ------------------------------------------------------------ graphs
     def _model(self, spec, path):
@@ -235,8 +236,8 @@ class _Assembly:
                 else:
                     waiting.append((key, call))
             if len(waiting) == len(pending):
-                names = sorted({call.layer for _, call in waiting})
-                raise LoadError(f"{self.source}: the calls of layers {names[:8]} wait for each other or for calls not there")
+                names = sorted({call.layer for _, call in waiting})[:8]
+                raise LoadError(f"{self.source}: the calls of layers {names} wait for calls that never come")
             pending = waiting
         return tensors
 
@@ -305,12 +306,8 @@ class FunctionLayer(Layer):
 
 def _what_is_missing(spec):
     if spec.class_name == "Lambda":
-        return "code in a file is never executed; give the function as custom_objects={" + repr(spec.name) + ": function}"
-    return "there is no such layer here; give it as custom_objects={" + repr(spec.class_name) + ": layer class or function}"
-
-
-def _or_float(policy):
-    return {"bfloat16": "float32", "mixed_float16": "float32", "mixed_bfloat16": "float32"}.get(policy, policy)
+        return f"code in a file is never executed; give the function as custom_objects={{{spec.name!r}: function}}"
+    return f"there is no such layer here; give it as custom_objects={{{spec.class_name!r}: layer class or function}}"
 
 
 def _references(call: Call):

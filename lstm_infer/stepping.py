@@ -1,8 +1,8 @@
 """Whether a model can follow a sequence one timestep at a time, and what it then has to remember.
 
-A value of a model is *temporal* if it belongs to the timesteps of the input sequence. Recurrent layers that run forwards
-over temporal values carry their state from step to step; layers that treat every timestep alike may stand anywhere
-between; whatever needs the whole sequence at once cannot be stepped.
+A value of a model is *temporal* if it belongs to the timesteps of the input sequence. Recurrent layers that run
+forwards over temporal values carry their state from step to step; layers that treat every timestep alike may stand
+anywhere between; whatever needs the whole sequence at once cannot be stepped.
 """
 
 from dataclasses import dataclass

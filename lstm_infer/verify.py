@@ -1,7 +1,7 @@
 """Replays recorded answers of Keras and tells how far ours are from them.
 
-A golden file is an npz with ``input_0``, ... and ``output_0``, ...; the calls of a stateful model in a row have the prefixes
-``call0_``, ``call1_``, ....
+A golden file is an npz with ``input_0``, ... and ``output_0``, ...; the calls of a stateful model in a row have the
+prefixes ``call0_``, ``call1_``, ....
 """
 
 import re

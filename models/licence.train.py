@@ -4,7 +4,7 @@
     python licence.train.py
 
 Data: the Apache License 2.0 as Debian ships it (/usr/share/common-licenses/Apache-2.0; on another system, give the
-LICENSE file of any Apache-2.0 project). The text is free to copy. An id is a place in CHARACTERS, the sorted characters.
+LICENSE file of any Apache-2.0 project). The text is free to copy. An id is a place in CHARACTERS, which are sorted.
 """
 
 import os

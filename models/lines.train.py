@@ -45,7 +45,7 @@ def lines_of(module):
 
 def as_ids(texts):
     ids = np.zeros((len(texts), LENGTH), "int32")
-    for row, text in zip(ids, texts):
+    for row, text in zip(ids, texts, strict=True):
         row[:len(text)] = [ord(character) - 31 for character in text]
     return ids
 

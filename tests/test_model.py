@@ -1,4 +1,4 @@
-"""Models as people use them: building, predicting, order and checks of inputs, features from inside, sessions, weights."""
+"""Models as people use them: building, predicting, checks of inputs, features from inside, sessions, weights."""
 
 import json
 import threading
@@ -23,7 +23,8 @@ def _shapes(model):
 
 @pytest.fixture
 def tagger():
-    return filled(li.Sequential([li.Input((None, 3), name="x"), li.LSTM(4, return_sequences=True), li.Dense(2)], "tagger"))
+    layers = [li.Input((None, 3), name="x"), li.LSTM(4, return_sequences=True), li.Dense(2)]
+    return filled(li.Sequential(layers, "tagger"))
 
 
 @pytest.fixture

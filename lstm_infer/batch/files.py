@@ -132,7 +132,7 @@ def _shaped(table, path, tensor):
     known = int(np.prod([n for n in shape if n is not None], dtype=int))
     fits = table.shape[1] == known if free == 0 else free == 1 and table.shape[1] % known == 0
     if not fits:
-        raise InputError(f"{path}: found {table.shape[1]} numbers a row, expected rows for inputs of shape {tensor.shape}")
+        raise InputError(f"{path}: found {table.shape[1]} numbers a row, expected inputs of shape {tensor.shape}")
     return table.reshape(len(table), *(-1 if n is None else n for n in shape))
 
 
@@ -156,7 +156,7 @@ def write_outputs(path, chosen, names, outputs):
     """
     kind = format_of(path, chosen, "output")
     if kind != "npz" and len(outputs) > 1:
-        raise InputError(f"the model has {len(outputs)} outputs, expected --output-format npz or a target ending in .npz")
+        raise InputError(f"the model has {len(outputs)} outputs, expected an .npz target or --output-format npz")
     if str(path) == "-":
         buffer = io.BytesIO()
         _write(buffer, kind, names, outputs)

@@ -40,6 +40,11 @@ CODES = {name: code for code, name in enumerate(_NAMES)}
     LOG_SIGMOID, THRESHOLD, SPARSEMAX, THRESHOLDED_RELU,
 ) = range(len(_NAMES))  # fmt: skip
 
+SMOOTH = (
+    SIGMOID, TANH, ELU, SELU, CELU, SOFTPLUS, EXPONENTIAL, SILU, GELU, GELU_TANH, MISH, TANH_SHRINK, SQUAREPLUS,
+    LOG_SIGMOID,
+)  # fmt: skip
+
 # The parameters of an activation that is given by its name alone: the defaults of the functions in Keras.
 DEFAULTS = {
     "relu": (math.inf, 0.0, 0.0),  # max_value, negative_slope, threshold
@@ -201,15 +206,11 @@ def activate(f, z):
     code = f.code
     if code == LINEAR:
         return
-    if code == SOFTMAX or code == LOG_SOFTMAX:
+    if code in (SOFTMAX, LOG_SOFTMAX):
         _softmax(code, z)
     elif code == SPARSEMAX:
         _sparsemax(z)
-    elif (
-        code == TANH or code == SIGMOID or code == ELU or code == SELU or code == CELU or code == SOFTPLUS
-        or code == EXPONENTIAL or code == SILU or code == GELU or code == GELU_TANH or code == MISH
-        or code == TANH_SHRINK or code == SQUAREPLUS or code == LOG_SIGMOID
-    ):  # fmt: skip
+    elif code in SMOOTH:
         for j in range(z.size):
             z[j] = _smooth(code, np.float64(z[j]), f.a)
     else:

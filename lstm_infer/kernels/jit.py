@@ -7,7 +7,8 @@ of Numba: whatever changes, the folder changes too. Numba itself keys the entrie
 A Numba cache is a pickle, so whoever can write the folder can run code as its reader. It is therefore
 ``LSTM_INFER_CACHE_DIR`` if that is set, else ``lstm_infer`` in the user's own cache folder (``XDG_CACHE_HOME``,
 ``LOCALAPPDATA`` on Windows), created with mode 0700; a folder that belongs to somebody else or that others can write is
-not used. Without a usable folder, and whenever reading or writing a cached kernel fails, kernels are compiled in memory.
+not used. Without a usable folder, and whenever reading or writing a cached kernel fails, kernels are compiled in
+memory.
 """
 
 import functools

@@ -103,7 +103,7 @@ class _Cell(Layer):
         """Refuse shapes that would let a kernel read or write outside its arrays."""
         features = len(self.weights["kernel"])
         if x_t.ndim != 2 or x_t.shape[1] != features:
-            raise InputError(f"layer '{self.name}': found one timestep of shape {x_t.shape}, expected (batch, {features})")
+            raise InputError(f"layer '{self.name}': found inputs {x_t.shape}, expected (batch, {features})")
         expected = [(len(x_t), size) for size in self.state_size]
         if [state.shape for state in states] != expected:
             raise InputError(

@@ -98,7 +98,7 @@ class Conv1D(_Activated):
         f = self.function if coded else activations.get(None)
         grouped = readonly(x.reshape(*x.shape[:2], self.groups, -1))
         if grouped.shape[3] != self.kernel.shape[2]:
-            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected as many channels as it was built for")
+            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected the channels it was built for")
         convolve(grouped, self.kernel, self.bias, first, self.strides, self.dilation_rate, f, y)
         y = y if coded else activations.apply(self.function, y)
         return y if last else np.swapaxes(y, 1, 2)

@@ -132,8 +132,9 @@ class Dense(_Activated):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
 
     def call(self, inputs):
-        if inputs.shape[-1] != len(self.weights["kernel"]):
-            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {len(self.weights['kernel'])})")
+        features = len(self.weights["kernel"])
+        if inputs.shape[-1] != features:
+            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
         rows = readonly(inputs.reshape(-1, inputs.shape[-1]))
         y = np.empty((len(rows), self.units), self.dtype)
         coded = not callable(self.function)

@@ -1,7 +1,8 @@
 """Layers that join several values into one.
 
 How their masks join differs between releases of Keras (`Semantics.merge_mask`), and in Keras 3.5 and later
-some values depend on the masks too. Sources: ``keras/src/layers/merging`` of Keras 3.15, ``layers/merge.py`` of Keras 2.
+some values depend on the masks too. Sources: ``keras/src/layers/merging`` of Keras 3.15, ``layers/merge.py`` of
+Keras 2.
 """
 
 import functools
@@ -41,7 +42,8 @@ class _Merge(Layer):
         masks = mask if isinstance(mask, list) else [None] * len(values)
         if self.semantics.merge_mask != "any" or all(m is None for m in masks):
             return self.merge(values)
-        return self.merge_masked(values, [None if m is None else _wide(m, v) for m, v in zip(masks, values, strict=True)])
+        pairs = zip(masks, values, strict=True)
+        return self.merge_masked(values, [None if m is None else _wide(m, v) for m, v in pairs])
 
     def merge_masked(self, values, masks):
         """Merge where masks may matter: they do not, unless a subclass says so."""
@@ -262,7 +264,7 @@ class Dot(Layer):
     def compute_output_shape(self, input_shape):
         (first, second), (a, b) = input_shape, self._axes(*map(len, input_shape))
         if min(a, b) < 1 or (first[a] != second[b] and None not in (first[a], second[b])):
-            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected the same size on axes {self.axes}")
+            raise InputError(f"layer '{self.name}': found {input_shape}, expected the same size on axes {self.axes}")
         shape = [n for k, n in enumerate(first) if k != a] + [n for k, n in enumerate(second) if k not in (0, b)]
         return tuple(shape) if len(shape) > 1 else (*shape, 1)
 

@@ -51,8 +51,8 @@ class BatchNormalization(Layer):
 
     def weight_shapes(self, input_shape):
         size = axis_size(self, input_shape, self.axis)
-        names = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else []), "moving_mean", "moving_variance"]
-        return dict.fromkeys(names, (size,))
+        optional = [name for name, wanted in (("gamma", self.scale), ("beta", self.center)) if wanted]
+        return dict.fromkeys([*optional, "moving_mean", "moving_variance"], (size,))
 
     def compute_output_shape(self, input_shape):
         return input_shape

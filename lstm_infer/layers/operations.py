@@ -1,8 +1,8 @@
 """Operations on masks that Keras 3 writes into functional models as if they were layers.
 
-When a functional model of Keras 3 has a mask, the computation of that mask is recorded too (``x != 0``, ``any`` over the
-features, ``or`` of two masks, ...) and its result given to later layers as their ``mask=`` argument. Their arguments are
-positional, and any of them may be a tensor.
+When a functional model of Keras 3 has a mask, the computation of that mask is recorded too (``x != 0``, ``any`` over
+the features, ``or`` of two masks, ...) and its result given to later layers as their ``mask=`` argument. Their own
+arguments are positional, and any of them may be a tensor.
 """
 
 import numpy as np

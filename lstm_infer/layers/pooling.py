@@ -22,7 +22,8 @@ class _Pooling1D(Layer):
         self.strides = self.pool_size if strides is None else number(strides)
         self.padding, self.data_format = padding, data_format or "channels_last"
         if padding not in ("valid", "same") or min(self.pool_size, self.strides) < 1:
-            raise InputError(f"layer '{self.name}': found pool_size {pool_size}, strides {strides}, padding {padding!r}")
+            found = f"pool_size {pool_size}, strides {strides}, padding {padding!r}"
+            raise InputError(f"layer '{self.name}': found {found}, expected positive sizes and 'valid' or 'same'")
 
     def _windows(self, timesteps):
         """Return how many windows there are and where the first begins."""

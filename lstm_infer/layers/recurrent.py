@@ -1,7 +1,8 @@
 """Recurrent layers: they command a cell over the timesteps of a sequence.
 
 Everything about sequences (direction, masks, states, what is returned) is written once, in `RNN`, which commands any
-cell step by step. `LSTM`, `GRU` and `SimpleRNN` contain a cell of their own and drive its fused sequence kernel instead.
+cell step by step. `LSTM`, `GRU` and `SimpleRNN` contain a cell of their own and drive its fused sequence kernel
+instead.
 """
 
 import numpy as np
@@ -273,8 +274,9 @@ class _FusedRNN(RNN):
         if not self.cell.compiled:
             return super()._sequence(x, mask, states, context)
         batch, timesteps, features = x.shape
-        if features != len(self.weights["kernel"]):
-            raise InputError(f"layer '{self.name}': found {x.shape}, expected {len(self.weights['kernel'])} features")
+        expected = len(self.weights["kernel"])
+        if features != expected:
+            raise InputError(f"layer '{self.name}': found {x.shape}, expected {expected} features")
         rule = self.masked_output
         if rule == PREVIOUS and context.continues and context.carries(self):
             rule = STATE  # the output before the first timestep is the state it begins with

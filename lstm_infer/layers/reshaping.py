@@ -102,7 +102,7 @@ class Permute(Layer):
         super().__init__(**kwargs)
         self.dims = tuple(int(n) for n in dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise InputError(f"layer '{self.name}': found dims {self.dims}, expected each of 1 to {len(self.dims)} once")
+            raise InputError(f"layer '{self.name}': found dims {self.dims}, expected 1 to {len(self.dims)} once each")
 
     def compute_output_shape(self, input_shape):
         if len(input_shape) != len(self.dims) + 1:
