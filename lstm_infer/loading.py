@@ -102,7 +102,7 @@ def _fill(model, found, source):
         if layer in filled or not layer.expected_shapes:
             continue
         filled.add(layer)
-        handles = found.get(path, {})
+        handles = _by_our_names(layer, found.get(path, {}))
         _check_arrays(source, path, layer, handles)
         wanted.append((layer, handles))
     for layer, handles in wanted:
@@ -111,6 +111,14 @@ def _fill(model, found, source):
             if array.size and np.isnan(array).all():
                 warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
         layer.assign(arrays)
+
+
+def _by_our_names(layer, handles):
+    """Give the arrays of a class of the user's the names it uses: files number or name them in the order of creation."""
+    ours = layer.expected_shapes
+    if type(layer) in LAYERS.values() or ours.keys() == handles.keys() or len(ours) != len(handles):
+        return handles
+    return dict(zip(ours, handles.values(), strict=True))
 
 
 def _check_arrays(source, path, layer, handles):

@@ -96,6 +96,38 @@ def test_weights_only(path, whole):
         np.testing.assert_array_equal(ours, theirs)
 
 
+class Att(li.Layer):
+    """The custom class of K3x_custom: a weighted sum over time."""
+
+    def __init__(self, autocast=True, **kwargs):
+        super().__init__(**kwargs)
+
+    def weight_shapes(self, input_shape):
+        return {"W": (input_shape[-1], 1)}
+
+    def call(self, inputs):
+        exponentials = np.exp(inputs @ self.weights["W"])
+        return (inputs * exponentials / exponentials.sum(axis=1, keepdims=True)).sum(axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[2])
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+@pytest.mark.parametrize(
+    ("stem", "custom_objects"),
+    [
+        ("K3x_lambda", {"lambda": lambda x: x * 2}),
+        ("K3x_custom", {"Att": Att, "myact": lambda x: np.tanh(x) * 1.1}),
+        ("K3x_custom", {"mypkg>Att": Att, "mypkg>myact": lambda x: np.tanh(x) * 1.1}),
+    ],
+)
+def test_custom_objects(stem, custom_objects, suffix):
+    path = Path(FOLDER) / "generations" / f"{stem}.{suffix}"
+    differences = verify(li.load_model(path, custom_objects=custom_objects), answers(path.with_suffix(".npz")))
+    assert [found for found in differences if not found.agrees] == []
+
+
 # ---------------------------------------------------------------- strangers' models
 CASES = {path.parent.name: json.loads(path.read_text()) for path in sorted(Path(FOLDER).glob("cases/*/case.json"))}
 
