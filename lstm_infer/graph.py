@@ -59,12 +59,20 @@ class Graph:
         for node in self.nodes:
             inputs, carried = map_structure(value, node.inputs), map_structure(mask, node.inputs)
             kwargs = {name: map_structure(value, argument) for name, argument in node.kwargs.items()}
-            outputs, out_mask = node.layer.run(inputs, carried, context, **kwargs)
+            outputs, out_mask = self._run(node.layer, inputs, carried, context, kwargs)
             leaves = flatten(node.outputs)
             out_masks = flatten(out_mask) if isinstance(out_mask, (list, tuple, dict)) else [out_mask] * len(leaves)
             for tensor, array, array_mask in zip(leaves, flatten(outputs), out_masks, strict=True):
                 known[id(tensor)] = (array, array_mask)
         return [value(t) for t in self.outputs], [mask(t) for t in self.outputs]
+
+    def _run(self, layer, inputs, carried, context, kwargs):
+        try:
+            return layer.run(inputs, carried, context, **kwargs)
+        except InputError:
+            raise
+        except ValueError as error:  # sizes that only this data has, and that do not fit each other
+            raise InputError(f"layer '{layer.name}': {error}") from error
 
     def infer_shapes(self, shapes):
         """Return the shapes of the outputs, a list, for inputs of `shapes`."""

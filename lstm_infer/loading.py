@@ -114,7 +114,7 @@ def _fill(model, found, source):
 
 
 def _by_our_names(layer, handles):
-    """Give the arrays of a class of the user's the names it uses: files number or name them in the order of creation."""
+    """Give the arrays of a class of the user's its own names: files list them in the order of creation."""
     ours = layer.expected_shapes
     if type(layer) in LAYERS.values() or ours.keys() == handles.keys() or len(ours) != len(handles):
         return handles

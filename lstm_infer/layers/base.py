@@ -357,7 +357,10 @@ class Layer:
         if any(isinstance(leaf, Tensor) for leaf in flatten([inputs, kwargs])):
             return self._connect(inputs, kwargs)
         inputs = map_structure(np.asarray, inputs)
-        self.build(map_structure(lambda a: (None, *a.shape[1:]), inputs))
+        shapes = map_structure(lambda a: (None, *a.shape[1:]), inputs)
+        self.build(shapes)
+        if type(self).compute_output_shape is not Layer.compute_output_shape:
+            self.compute_output_shape(shapes)  # which refuses shapes that do not fit
         self.check_ready()
         mask = kwargs.pop("mask", None)
         mask = None if mask is None else np.asarray(mask)
