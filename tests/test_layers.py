@@ -115,7 +115,8 @@ def test_refusals(call, message):
 
 def test_sizes_that_only_the_data_has():
     a, b = li.Input((None, 3), name="a"), li.Input((None, 3), name="b")
-    dot, concatenate = (li.Model([a, b], layer([a, b])) for layer in (li.Dot(1, name="dot"), li.Concatenate(name="con")))
+    layers = li.Dot(1, name="dot"), li.Concatenate(name="con")
+    dot, concatenate = (li.Model([a, b], layer([a, b])) for layer in layers)
     x, y = np.ones((2, 4, 3)), np.ones((2, 5, 3))
     with pytest.raises(li.InputError, match="layer 'dot'"):
         dot.predict([x, y])

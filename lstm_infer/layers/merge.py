@@ -275,7 +275,7 @@ class Dot(Layer):
             x, y = _unit_length(x, a), _unit_length(y, b)
         x, y = np.moveaxis(x, a, -1), np.moveaxis(y, b, 1)
         if x.shape[-1] != y.shape[1] or len(x) != len(y):
-            raise InputError(f"layer '{self.name}': found {inputs[0].shape} and {inputs[1].shape}, expected equal sizes")
+            raise InputError(f"layer '{self.name}': found {x.shape} and {y.shape}, which do not fit")
         shape = (*x.shape[:-1], *y.shape[2:])
         x = x.reshape(len(x), int(np.prod(x.shape[1:-1])), x.shape[-1])
         y = y.reshape(len(y), y.shape[1], int(np.prod(y.shape[2:])))
