@@ -12,6 +12,7 @@ from functools import cache
 from ..errors import LoadError
 from ..spec import ModelSpec, RawModel
 from . import configs, inputs
+from .context import Context
 from .matching import match
 from .semantics import semantics, writer
 from .words import MODELS
@@ -48,7 +49,7 @@ def canonical(raw: RawModel, keras_version: str | None = None) -> ModelSpec:
         raise LoadError(f"{raw.source}: the model is of class {str(class_name)[:100]!r}, "
                         "expected a Sequential or functional model")
     meaning = semantics(version, raw.backend, raw.config)
-    context = configs.Context(raw.source, writer(version, raw.config), meaning, raw.weights)
+    context = Context(raw.source, writer(version, raw.config), meaning, raw.weights)
     try:
         spec = configs.model(raw.config, context)
         return inputs.infer(spec, cache(lambda: match(spec, raw.weights) if raw.weights else {}), context)

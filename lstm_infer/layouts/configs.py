@@ -7,13 +7,12 @@ imported, unmarshalled or run: functions stay names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
-from ..errors import LoadError
-from ..spec import LayerSpec, ModelSpec, RawWeights, Semantics
+from ..spec import LayerSpec, ModelSpec, RawWeights
 from . import inputs, merges, nodes
-from .semantics import Writer
+from .context import Context
 from .variables import KNOWN
 from .words import (
     ACTIVATIONS,
@@ -33,30 +32,10 @@ from .words import (
 )
 
 MAX_LAYERS = 20_000
-MAX_NESTING = 30  # models and wrappers inside each other
 TRAINING_WORDS = ("_initializer", "_regularizer", "_constraint")
 NOT_OURS = {  # said elsewhere in a spec, or of training
     "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init", "mode",
 }
-
-
-@dataclass(frozen=True)
-class Context:
-    """What translating a layer needs to know about its surroundings."""
-
-    source: str
-    writer: Writer
-    semantics: Semantics
-    weights: RawWeights | None = None
-    nesting: int = 0
-
-    def deeper(self, layer: str) -> Context:
-        if self.nesting >= MAX_NESTING:
-            self.fail(layer, "is nested too deeply", f"at most {MAX_NESTING} levels")
-        return replace(self, nesting=self.nesting + 1)
-
-    def fail(self, layer: object, found: str, expected: str) -> NoReturn:
-        raise LoadError(f"{self.source}: layer {str(layer)[:100]}: {found}, expected {expected}")
 
 
 # ---------------------------------------------------------------- models

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..spec import Handle, LayerSpec, ModelSpec
+from .context import Context
 from .words import RECURRENT
-
-if TYPE_CHECKING:
-    from .configs import Context
 
 Shape = list
 Arrays = Mapping[tuple[str, ...], Mapping[str, Handle]]

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..spec import Call, LayerSpec, ModelSpec, TensorRef
+from .context import Context
 from .words import CONV_RECURRENT, RECURRENT
-
-if TYPE_CHECKING:
-    from .configs import Context
 
 STATEFUL = {"Bidirectional", "RNN"} | RECURRENT | CONV_RECURRENT  # classes that take [x, states, constants]
 UNSET = {"mask": (None,), "training": (None, False, 0), "initial_state": (None,), "constants": (None,)}
