@@ -53,7 +53,7 @@ def test_an_edit_in_any_kernel_file_leaves_the_old_code_behind(copy, tmp_path):
     _, before = run(copy, tmp_path)
     source = copy / "lstm_infer" / "kernels" / "activations.py"
     text = source.read_text()
-    changed = text.replace("return x\n        return b * (x - c)", "return x + 1.0\n        return b * (x - c)")
+    changed = text.replace("return a if x > a else x", "return x + 1.0")
     assert changed != text
     source.write_text(changed)
     values, after = run(copy, tmp_path)

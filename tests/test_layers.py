@@ -122,3 +122,153 @@ def test_sizes_that_only_the_data_has():
         dot.predict([x, y])
     with pytest.raises(li.InputError, match="layer 'con'"):
         concatenate.predict([x, y])
+
+
+# ---------------------------------------------------------------- against plain formulas, and what real Keras says
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def convolve_plainly(x, kernel, bias, stride, dilation, padding, groups):
+    """Cross-correlation as its definition says, on (batch, timesteps, channels) in float64."""
+    size, channels, filters = kernel.shape
+    span = (size - 1) * dilation + 1
+    count = (x.shape[1] - (span if padding == "valid" else 1)) // stride + 1
+    needed = (count - 1) * stride + span - x.shape[1]
+    before = {"valid": 0, "causal": span - 1, "same": max(needed, 0) // 2}[padding]
+    x = np.pad(x, [(0, 0), (before, span), (0, 0)])
+    y = np.zeros((len(x), count, filters)) + bias
+    for n, k, f in np.ndindex(count, size, filters):
+        first = f // (filters // groups) * channels
+        y[:, n, f] += x[:, n * stride + k * dilation, first : first + channels] @ kernel[k, :, f]
+    return y
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "causal"])
+@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (3, 1, 2), (1, 2, 2), (2, 1, 1)])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_convolution(padding, stride, dilation, groups, data_format):
+    x, kernel, bias = RNG.normal(size=(2, 11, 4)), RNG.normal(size=(3, 4 // groups, 6)), RNG.normal(size=6)
+    options = {"padding": padding, "strides": stride, "dilation_rate": dilation, "groups": groups}
+    layer = li.Conv1D(6, [3], data_format=data_format, dtype="float64", **options)
+    first = data_format == "channels_first"
+    given = x.swapaxes(1, 2) if first else x
+    layer.build((None, 4, None) if first else (None, None, 4))
+    layer.set_weights([kernel, bias])
+    found = layer(given)
+    assert found.shape == (2, *layer.compute_output_shape(given.shape)[1:])
+    expected = convolve_plainly(x, kernel, bias, stride, dilation, padding, groups)
+    close(found.swapaxes(1, 2) if first else found, expected)
+
+
+def test_softmax_of_a_convolution_is_over_the_last_axis():
+    layer = li.Conv1D(2, 1, activation="softmax", data_format="channels_first")
+    layer.build((None, 3, None))
+    layer.set_weights([RNG.normal(size=(1, 3, 2)), np.zeros(2)])
+    np.testing.assert_allclose(layer(RNG.normal(size=(2, 3, 5))).sum(axis=-1), np.ones((2, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, [1, 2], [2, 1], [1, -1]])
+def test_layer_normalization(axis):
+    x = RNG.normal(size=(3, 4, 5))
+    layer = li.LayerNormalization(axis, epsilon=1e-3, dtype="float64")
+    layer.build(x.shape)
+    shape = tuple(x.shape[n] for n in (sorted(axis) if isinstance(axis, list) else [axis]))
+    gamma, beta = RNG.normal(size=(2, *shape))
+    layer.set_weights([gamma, beta])
+    axes = tuple(sorted(n % 3 for n in np.atleast_1d(axis)))
+    wide = [n if k in axes else 1 for k, n in enumerate(x.shape)]
+    centered = x - x.mean(axis=axes, keepdims=True)
+    unit = centered / np.sqrt(x.var(axis=axes, keepdims=True) + 1e-3)
+    close(layer(x), unit * gamma.reshape(wide) + beta.reshape(wide))  # a reshape where Keras sorts -1 before 1
+
+
+@pytest.mark.parametrize("axis", [-1, 1, [2]])
+def test_batch_normalization(axis):
+    x = RNG.normal(size=(3, 4, 4))
+    gamma, beta, mean, variance = RNG.uniform(0.5, 2, (4, 4))
+    layer = li.BatchNormalization(axis, epsilon=1e-5, dtype="float64")
+    layer.build(x.shape)
+    layer.set_weights([gamma, beta, mean, variance])
+    wide = (1, 4, 1) if axis == 1 else (1, 1, 4)
+    gamma, beta, mean, variance = (w.reshape(wide) for w in (gamma, beta, mean, variance))
+    close(layer(x), (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_global_average_of_what_is_not_masked(data_format, keepdims):
+    x, mask = RNG.normal(size=(3, 4, 2)), np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+    x[0, 3] = np.inf  # what is masked has no say at all
+    first = data_format == "channels_first"
+    layer = li.GlobalAveragePooling1D(data_format, keepdims, dtype="float64")
+    found = layer(x.swapaxes(1, 2) if first else x, mask=mask)
+    expected = [x[0, :2].mean(axis=0), x[1, [1, 3]].mean(axis=0), [np.nan, np.nan]]
+    assert found.shape == ((3, 2) if not keepdims else (3, 2, 1) if first else (3, 1, 2))
+    close(found.reshape(3, 2), expected)
+    with pytest.raises(li.InputError, match="a mask of shape"):
+        layer(x.swapaxes(1, 2) if first else x, mask=mask[:, :3])
+
+
+def test_pooling_leaves_out_what_is_padded():
+    x = -np.arange(1.0, 6.0).reshape(1, 5, 1)
+    assert li.AveragePooling1D(3, 2, "same")(x).ravel().tolist() == [-1.5, -3, -4.5]
+    assert li.MaxPooling1D(3, 2, "same")(x).ravel().tolist() == [-1, -2, -4]
+
+
+@pytest.mark.parametrize(("rule", "of_nothing"), [("any", [0, 0, 0]), ("all", [0, 0, 1])])
+def test_softmax_of_masked_values(rule, of_nothing):
+    layer = li.Softmax(dtype="float64")
+    layer.adopt(Semantics(merge_mask=rule))
+    x, mask = np.array([[1.0, 2, 3], [1, 2, 60]]), np.array([[True, True, False], [False] * 3])
+    e = np.exp([-1.0, 0.0])
+    close(layer(x, mask=mask), [[*e / e.sum(), 0], of_nothing])
+    with pytest.raises(li.InputError, match="a mask of shape"):
+        layer(x, mask=mask[:, :2])
+
+
+def joined(layer, values, masks):
+    layer.policy = "float64"
+    masks = [m and np.array(m, bool) for m in masks]
+    return layer.run([np.array(v, float) for v in values], masks, li.layers.Context())
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [(li.Maximum, [5, 3, 7, 4]), (li.Minimum, [1, 3, 7, 4]), (li.Multiply, [5, 3, 7, 0]), (li.Add, [6, 8, 9, 8])],
+)
+def test_masks_change_what_some_merges_say(layer, expected):
+    pair = [[[[1], [3], [2], [4]]], [[[5], [5], [7], [4]]]]
+    masks = [[[1, 1, 0, 0]], [[1, 0, 1, 0]]]
+    y, mask = joined(layer(), pair, masks)
+    assert y[0, :, 0].tolist() == expected
+    assert mask.tolist() == [[True, True, True, False]]
+
+
+@pytest.mark.parametrize("layer", [li.Add, li.Multiply, li.Maximum])
+def test_a_mask_of_fewer_axes_is_forgotten(layer):
+    wide, low = RNG.normal(size=(2, 3, 4, 2)), RNG.normal(size=(2, 4, 2))
+    y, mask = joined(layer(), [wide, low], [None, [[1, 1, 0, 0], [1, 0, 0, 0]]])
+    np.testing.assert_array_equal(y, joined(layer(), [wide, low], [None, None])[0])
+    assert mask is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "follows"),
+    [
+        (li.Concatenate(), True), (li.Concatenate(1), False), (li.Concatenate(-2), False),
+        (li.BatchNormalization(), True), (li.BatchNormalization(-2), False), (li.BatchNormalization([2]), True),
+        (li.LayerNormalization(), True), (li.LayerNormalization([1, 2]), False), (li.LayerNormalization([-2]), False),
+        (li.PReLU(), False), (li.PReLU([1]), True), (li.Softmax(), True), (li.Softmax(1), False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_who_can_follow_a_step(layer, follows):
+    shape = (None, TIMESTEPS, FEATURES)
+    layer.build([shape, shape] if isinstance(layer, li.Concatenate) else shape)
+    assert layer.per_timestep == follows
+
+
+@pytest.mark.parametrize("layer", [li.Flatten(), li.Reshape((-1, 2)), li.Permute((2, 1)), li.MaxPooling1D()])
+def test_no_rows_at_all(layer):
+    assert layer(np.zeros((0, 4, 6))).shape == (0, *layer.compute_output_shape((None, 4, 6))[1:])

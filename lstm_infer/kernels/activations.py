@@ -139,10 +139,8 @@ def _smooth(code, x, a):
 def _piecewise(code, x, a, b, c):
     """The activations made of straight pieces and simple fractions."""
     if code == RELU:  # a: max_value, b: negative_slope, c: threshold
-        if x >= a:
-            return a
         if x > c or x != x:
-            return x
+            return a if x > a else x
         return b * (x - c) if b != 0.0 else 0.0
     if code == LEAKY_RELU:
         return a * x if x < 0.0 else x

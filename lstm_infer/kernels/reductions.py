@@ -47,3 +47,27 @@ def standardise_rows(x, epsilon, center, y):
         scale = 1.0 / math.sqrt(squares / x.shape[1] + epsilon)
         for j in range(x.shape[1]):
             y[row, j] = (x[row, j] - mean if center else np.float64(x[row, j])) * scale
+
+
+@kernel
+def average_timesteps(x, mask, y):
+    """Write the mean of the timesteps that count; NaN where none does.
+
+    Parameters
+    ----------
+    x : (batch, timesteps, features) C-contiguous array
+    mask : (batch, timesteps) bool array
+        True where a timestep counts.
+    y : (batch, features) array, written
+    """
+    total = np.empty(x.shape[2], np.float64)
+    for row in range(x.shape[0]):
+        total[:] = 0
+        count = 0
+        for t in range(x.shape[1]):
+            if mask[row, t]:
+                count += 1
+                for j in range(total.size):
+                    total[j] += x[row, t, j]
+        for j in range(total.size):
+            y[row, j] = total[j] / count

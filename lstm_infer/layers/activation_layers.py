@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import InputError
 from . import activations
 from .base import Layer
 
@@ -140,6 +141,11 @@ class PReLU(Layer):
         super().__init__(**kwargs)
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else list(shared_axes or [])
 
+    @property
+    def per_timestep(self):
+        """Whether all timesteps have the same slopes."""
+        return 1 in self.shared_axes
+
     def weight_shapes(self, input_shape):
         return {"alpha": tuple(1 if n in self.shared_axes else m for n, m in enumerate(input_shape) if n)}
 
@@ -182,10 +188,22 @@ class Softmax(Layer):
         return input_shape
 
     def call(self, inputs, mask=None):
-        if mask is not None:  # what is masked is pushed far down, as Keras does it
-            inputs = inputs + (1 - mask.astype(inputs.dtype)) * inputs.dtype.type(-1e9)
+        mask = None if mask is None else self._fit(mask, inputs.shape)
+        # Keras 3 makes zeros of what is masked; before, where everything was masked, the values still had their say
+        zeroes = mask is not None and self.semantics.merge_mask == "any"
+        if mask is not None:
+            far_down = inputs.dtype.type(-1e9)
+            inputs = np.where(mask, inputs, far_down if zeroes else inputs + far_down)
         axes = [self.axis] if isinstance(self.axis, int) else list(self.axis)
         ends = list(range(-len(axes), 0))
         last = np.moveaxis(inputs, axes, ends)
         y = activations.apply(activations.get("softmax"), last.reshape(*last.shape[: -len(axes)], -1))
-        return np.moveaxis(y.reshape(last.shape), ends, axes)
+        y = np.moveaxis(y.reshape(last.shape), ends, axes)
+        return np.where(mask, y, y.dtype.type(0)) if zeroes else y
+
+    def _fit(self, mask, shape):
+        try:
+            return np.broadcast_to(np.asarray(mask, bool), shape)
+        except ValueError:
+            found = np.shape(mask)
+            raise InputError(f"layer '{self.name}': found a mask of shape {found}, expected one for {shape}") from None

@@ -17,7 +17,7 @@ def _optional(value, otherwise):
 
 
 def _as_float32(slope):
-    """Round a slope as ``tf.nn.leaky_relu`` does, whatever the dtype of x."""
+    """Round a number as TensorFlow does in some activations, whatever the dtype of x."""
     return float(np.float32(slope))
 
 
@@ -25,7 +25,7 @@ def _relu(max_value, negative_slope, threshold):
     slope, threshold = _optional(negative_slope, 0.0), _optional(threshold, 0.0)
     if max_value is None and threshold == 0.0:  # Keras calls leaky_relu then
         slope = _as_float32(slope)
-    return "relu", _optional(max_value, math.inf), slope, threshold
+    return "relu", _as_float32(_optional(max_value, math.inf)), slope, threshold
 
 
 # Activation layers: class name -> activation and its parameters, from the layer's config.

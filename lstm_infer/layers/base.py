@@ -363,7 +363,10 @@ class Layer:
             self.compute_output_shape(shapes)  # which refuses shapes that do not fit
         self.check_ready()
         mask = kwargs.pop("mask", None)
-        mask = None if mask is None else np.asarray(mask)
+        if isinstance(inputs, list) and isinstance(mask, (list, tuple)):
+            mask = [None if m is None else np.asarray(m) for m in mask]
+        elif mask is not None:
+            mask = np.asarray(mask)
         outputs, _ = self.run(inputs, None, Context(states=_OwnStates()), mask=mask, **kwargs)
         return outputs
 

@@ -94,11 +94,11 @@ class Conv1D(_Activated):
         x = np.ascontiguousarray(inputs if last else np.swapaxes(inputs, 1, 2))
         count, first = self._places(x.shape[1])
         y = np.empty((len(x), count, self.filters), self.dtype)
-        coded = not callable(self.function)
-        f = self.function if coded else activations.get(None)
+        # Keras applies an activation to the layer's own order of axes, and a softmax is over the last
+        inside = last and not callable(self.function)
+        f = self.function if inside else activations.get(None)
         grouped = readonly(x.reshape(*x.shape[:2], self.groups, -1))
         if grouped.shape[3] != self.kernel.shape[2]:
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected the channels it was built for")
         convolve(grouped, self.kernel, self.bias, first, self.strides, self.dilation_rate, f, y)
-        y = y if coded else activations.apply(self.function, y)
-        return y if last else np.swapaxes(y, 1, 2)
+        return y if inside else activations.apply(self.function, y if last else np.swapaxes(y, 1, 2))

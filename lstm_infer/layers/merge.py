@@ -42,8 +42,9 @@ class _Merge(Layer):
         masks = mask if isinstance(mask, list) else [None] * len(values)
         if self.semantics.merge_mask != "any" or all(m is None for m in masks):
             return self.merge(values)
-        pairs = zip(masks, values, strict=True)
-        return self.merge_masked(values, [None if m is None else _wide(m, v) for m, v in pairs])
+        # Keras forgets the mask of a value to which it adds axes
+        masks = [None if m is None or x.ndim < rank else _wide(m, x) for m, x in zip(masks, inputs, strict=True)]
+        return self.merge_masked(values, masks)
 
     def merge_masked(self, values, masks):
         """Merge where masks may matter: they do not, unless a subclass says so."""
@@ -189,16 +190,17 @@ class Concatenate(Layer):
     """
 
     supports_masking = True
+    per_timestep = True
     config_names = ("axis",)
 
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         self.axis = int(axis)
 
-    @property
-    def per_timestep(self):
-        """Whether time is not the axis along which the inputs are joined."""
-        return self.axis != 1
+    def build(self, input_shape):
+        super().build(input_shape)
+        # joined along time, an answer is no longer that of a timestep
+        self.per_timestep = self.per_timestep and self.axis % len(input_shape[0]) != 1
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape[0])

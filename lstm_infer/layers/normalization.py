@@ -31,6 +31,7 @@ class BatchNormalization(Layer):
     """
 
     supports_masking = True
+    per_timestep = True
     config_names = ("axis", "epsilon", "center", "scale")
 
     def __init__(self, axis=-1, epsilon=0.001, center=True, scale=True, synchronized=False, **kwargs):
@@ -44,10 +45,10 @@ class BatchNormalization(Layer):
             raise InputError(f"layer '{self.name}': found axis {axis}, expected one axis")
         self.axis, self.epsilon, self.center, self.scale = int(axes[0]), float(epsilon), center, scale
 
-    @property
-    def per_timestep(self):
-        """Whether time is not the axis that is normalized."""
-        return self.axis != 1
+    def build(self, input_shape):
+        super().build(input_shape)
+        # timesteps with weights of their own cannot be told apart one by one
+        self.per_timestep = self.per_timestep and self.axis % len(input_shape) != 1
 
     def weight_shapes(self, input_shape):
         size = axis_size(self, input_shape, self.axis)
@@ -93,6 +94,7 @@ class LayerNormalization(Layer):
     """
 
     supports_masking = True
+    per_timestep = True
     config_names = ("axis", "epsilon", "center", "scale", "rms_scaling")
 
     def __init__(self, axis=-1, epsilon=0.001, center=True, scale=True, rms_scaling=False, **kwargs):
@@ -102,13 +104,12 @@ class LayerNormalization(Layer):
 
     @property
     def axes(self):
-        """The axes as a list."""
-        return self.axis if isinstance(self.axis, list) else [self.axis]
+        """The axes as a list, in the order of the weights' axes: Keras sorts them, -1 before 1."""
+        return sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
 
-    @property
-    def per_timestep(self):
-        """Whether only the last axis is normalized."""
-        return self.axes == [-1] or 1 not in self.axes and min(self.axes) > 1
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.per_timestep = self.per_timestep and all(axis % len(input_shape) != 1 for axis in self.axes)
 
     def weight_shapes(self, input_shape):
         shape = tuple(axis_size(self, input_shape, axis) for axis in self.axes)
@@ -120,17 +121,17 @@ class LayerNormalization(Layer):
         return input_shape
 
     def call(self, inputs):
-        ends = list(range(-len(self.axes), 0))
-        last = np.moveaxis(inputs, self.axes, ends)
+        axes, ends = sorted(axis % inputs.ndim for axis in self.axes), list(range(-len(self.axes), 0))
+        last = np.moveaxis(inputs, axes, ends)
         rows = readonly(last.reshape(-1, int(np.prod(last.shape[-len(ends) :]))))
         y = np.empty(rows.shape, rows.dtype)
         standardise_rows(rows, self.epsilon, not self.rms_scaling, y)
         y = y.reshape(last.shape)
         if "gamma" in self.weights:
-            y = y * self.weights["gamma"]
+            y = y * self.weights["gamma"].reshape(last.shape[-len(ends) :])  # not a transpose: so Keras does it
         if "beta" in self.weights:
-            y = y + self.weights["beta"]
-        return np.moveaxis(y, ends, self.axes)
+            y = y + self.weights["beta"].reshape(last.shape[-len(ends) :])
+        return np.moveaxis(y, ends, axes)
 
 
 def axis_size(layer, input_shape, axis):

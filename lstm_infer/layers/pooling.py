@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..errors import InputError
-from .base import Layer
+from ..kernels.reductions import average_timesteps
+from .base import Layer, readonly
 
 
 def number(value):
@@ -180,11 +181,10 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
         return None
 
     def call(self, inputs, mask=None):
-        x = self._time_first(inputs)
-        counts = np.ones(x.shape[:2]) if mask is None else np.asarray(mask).T
-        total = np.zeros(x.shape[1:], np.float64)
-        for x_t, counts_t in zip(x, counts, strict=True):  # a fixed order of summation
-            total += np.where(counts_t[:, None], x_t, 0)
-        with np.errstate(invalid="ignore"):
-            mean = total / counts.sum(axis=0)[:, None]
-        return self._placed(mean.astype(inputs.dtype))
+        x = inputs if self.data_format == "channels_last" else np.swapaxes(inputs, 1, 2)
+        mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+        if mask.shape != x.shape[:2]:
+            raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
+        y = np.empty((x.shape[0], x.shape[2]), x.dtype)
+        average_timesteps(readonly(x), readonly(mask), y)
+        return self._placed(y)

@@ -121,7 +121,7 @@ class RNN(Layer):
     def run(self, inputs, carried_mask, context, mask=None, initial_state=None, training=False):
         if isinstance(inputs, list):  # Keras also takes [x, *initial_state]
             inputs, *initial_state = inputs
-            carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
+            carried_mask, mask = (m[0] if isinstance(m, list) else m for m in (carried_mask, mask))
         initial_state = [] if initial_state is None else flatten(initial_state)
         applied, travelling = self.choose_masks(carried_mask, mask, initial_state, context)
         x, applied = self._batch_major(self.cast(inputs), applied)

@@ -40,7 +40,7 @@ class Flatten(Layer):
     def call(self, inputs):
         if self.data_format == "channels_first" and inputs.ndim > 2:
             inputs = np.moveaxis(inputs, 1, -1)
-        return inputs.reshape(len(inputs), -1)
+        return inputs.reshape(len(inputs), size_of(inputs.shape[1:]))  # -1 fails for no rows
 
 
 class Reshape(Layer):
@@ -76,7 +76,7 @@ class Reshape(Layer):
         return (input_shape[0], *(left if n == -1 else n for n in self.target_shape))
 
     def call(self, inputs):
-        return inputs.reshape(len(inputs), *self.target_shape)
+        return inputs.reshape(self.compute_output_shape(inputs.shape))
 
 
 class Permute(Layer):

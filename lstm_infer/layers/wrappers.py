@@ -124,7 +124,7 @@ class Bidirectional(Layer):
     def run(self, inputs, carried_mask, context, mask=None, initial_state=None, training=False):
         if isinstance(inputs, list):
             inputs, *initial_state = inputs
-            carried_mask = carried_mask[0] if isinstance(carried_mask, list) else carried_mask
+            carried_mask, mask = (m[0] if isinstance(m, list) else m for m in (carried_mask, mask))
         states = [] if initial_state is None else flatten(initial_state)
         applied, travelling = RNN.choose_masks(self, carried_mask, mask, states, context)
         counts = [len(layer.get_initial_state(1)) for layer in self.children().values()]
