@@ -51,4 +51,5 @@ def _reason(layer):
     if not layer.cell.compiled:
         return "step by step: an activation is a Python function"
     note = f" ({layer.policy} computed in float32)" if layer.policy not in ("float32", "float64") else ""
-    return f"compiled {layer.dtype} sequence kernel{note}"
+    fast = getattr(layer.cell, "fast", None)
+    return f"{'fast vector' if fast else 'general'} {layer.dtype} sequence kernel{note}"

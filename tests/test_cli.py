@@ -66,7 +66,7 @@ def test_several_inputs():
 def test_summary_names_the_path():
     done = run("summary", SUNSPOTS)
     assert done.returncode == 0
-    assert "compiled float32 sequence kernel" in done.stdout
+    assert "fast vector float32 sequence kernel" in done.stdout
     assert "Total params" in done.stdout
 
 

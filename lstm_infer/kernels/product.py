@@ -11,13 +11,19 @@ from numba.extending import intrinsic
 
 from .activations import activate
 from .jit import kernel
+from .vector import MACHINE
 
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """Return ``a * b + c`` rounded once, in the type of `c` (the loop vectoriser knows this instruction)."""
+    """Return ``a * b + c`` in the type of `c`: rounded once where the CPU can, as in the tiles, so the same bits.
+
+    The loop vectoriser knows this instruction.
+    """
 
     def codegen(context, builder, sig, args):
+        if not MACHINE.fma:
+            return builder.fadd(builder.fmul(args[0], args[1]), args[2])
         kind = args[2].type
         name = "llvm.fma.f32" if isinstance(kind, ir.FloatType) else "llvm.fma.f64"
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)

@@ -7,7 +7,7 @@ contain the cell of the same name and drive its fused sequence kernel; `RNN` com
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import gru, lstm, simple_rnn
+from ..kernels import gru, lstm, lstm_fast, simple_rnn
 from ..kernels.product import dense
 from . import activations
 from .base import Layer, readonly
@@ -183,6 +183,7 @@ class LSTMCell(_Cell):
         f, g = self.functions["activation"], self.functions["recurrent_activation"]
         self.params = lstm.LSTMParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f, g)
         self.gate_params = lstm.split_gates(self.params) if self.implementation == 1 else None
+        self.fast = lstm_fast.pack_lstm(self.params) if lstm_fast.knows(self.params) else None
 
     def step(self, x_t, h, c):
         """One timestep; `h` and `c` in place."""
@@ -191,13 +192,21 @@ class LSTMCell(_Cell):
             c[:] = self.g(f) * c + self.g(i) * self.f(candidate)
             h[:] = self.g(o) * self.f(c)
         elif self.implementation == 1:
-            lstm.step_gates(x_t, self.gate_params, h, c)
+            if self.fast:
+                lstm_fast.step_gates(x_t, self.gate_params, self.fast, h, c)
+            else:
+                lstm.step_gates(x_t, self.gate_params, h, c)
+        elif self.fast:
+            lstm_fast.step_fused(x_t, self.fast, h, c)
         else:
             lstm.step_fused(x_t, self.params, h, c)
 
     def sequence(self, x, mask, backwards, masked_output, states, y):
         """The fused loop over a sequence; `states` in place, `y` written."""
-        lstm.sequence(x, mask, self.params, backwards, masked_output, *states, y)
+        if self.fast:
+            lstm_fast.sequence(x, mask, self.fast, backwards, masked_output, *states, y)
+        else:
+            lstm.sequence(x, mask, self.params, backwards, masked_output, *states, y)
 
 
 class GRUCell(_Cell):
