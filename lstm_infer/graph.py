@@ -6,7 +6,9 @@ beside the values.
 
 from .errors import InputError
 from .layers.base import Tensor, map_shapes
+from .layers.operations import Operation
 from .layers.structure import flatten, map_structure
+from .maskgraph import calls_with_masks
 
 
 class Graph:
@@ -24,15 +26,27 @@ class Graph:
     Attributes
     ----------
     nodes : list of Node
-    layers : list of Layer
-        In the order of Keras's ``model.layers``: by depth, as ``keras/src/models/functional.py`` does it. Weights files
-        rely on that order.
     """
 
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs = inputs, outputs
-        self.nodes, visited = _depth_first(inputs, outputs)
-        self.layers = _order_layers(self.nodes, visited, inputs)
+        self.nodes, self._met = _depth_first(inputs, outputs)
+        self._orders = {}
+
+    def layers(self, masks_in_graph):
+        """Return the layers in the order of Keras's ``model.layers``, on which weights files rely.
+
+        Parameters
+        ----------
+        masks_in_graph : bool
+            As in Keras 3, where operations on masks are calls too and push other layers back (`Semantics`).
+        """
+        recorded = any(isinstance(node.layer, Operation) for node in self.nodes)
+        rule = masks_in_graph and not recorded
+        if rule not in self._orders:
+            nodes = calls_with_masks(self.nodes) if rule else [(node, _sources(node)) for node in self.nodes]
+            self._orders[rule] = _order_layers(nodes, self._met, self.inputs)
+        return self._orders[rule]
 
     def run(self, values, masks, context):
         """Compute the outputs.
@@ -110,15 +124,21 @@ def _depth_first(inputs, outputs):
     return nodes, met
 
 
-def _order_layers(nodes, met, inputs):
+def _sources(node):
+    return [tensor.node for tensor in node.parents]
+
+
+def _order_layers(calls, met, inputs):
+    """Order layers by depth, then as they were met (as ``keras/src/models/functional.py``)."""
     node_depths, layer_depths = {}, {}
-    for node in reversed(nodes):
-        depth = max(node_depths.get(node, 0), layer_depths.get(node.layer, 0))
-        node_depths[node] = layer_depths[node.layer] = depth
-        for parent in node.parents:
-            node_depths[parent.node] = max(depth + 1, node_depths.get(parent.node, 0))
+    for node, sources in reversed(calls):
+        layer = getattr(node, "layer", node)
+        depth = max(node_depths.get(node, 0), layer_depths.get(layer, 0))
+        node_depths[node] = layer_depths[layer] = depth
+        for source in sources:
+            node_depths[source] = max(depth + 1, node_depths.get(source, 0))
     for tensor in inputs:
         depth = max(node_depths.get(tensor.node, 0), layer_depths.get(tensor.node.layer, 0))
         layer_depths[tensor.node.layer] = depth
         met.setdefault(tensor.node.layer, len(met))
-    return sorted(layer_depths, key=lambda layer: (-layer_depths[layer], met[layer]))
+    return sorted(met, key=lambda layer: (-layer_depths[layer], met[layer]))

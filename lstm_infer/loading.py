@@ -88,9 +88,10 @@ def load_weights(model, path, keras_version=None):
     raw = hdf5.read(path)
     if raw.weights is None:
         raise LoadError(f"{raw.source}: found an architecture without weights, expected a weights file")
-    _fill(model, layouts.match(describe(model), raw.weights), raw.weights.source)
     version = keras_version or raw.weights.keras_version or raw.keras_version
-    model.adopt(layouts.semantics(version, raw.weights.backend or raw.backend, raw.config))
+    semantics = layouts.semantics(version, raw.weights.backend or raw.backend, raw.config)
+    _fill(model, layouts.match(describe(model, semantics.masks_in_graph), raw.weights), raw.weights.source)
+    model.adopt(semantics)
 
 
 # ---------------------------------------------------------------- weights
@@ -330,12 +331,12 @@ def _references(call: Call):
 
 
 # ---------------------------------------------------------------- a live model as a spec
-def describe(layer):
-    """Return the spec of a live layer or model, for matching it with a weights file."""
+def describe(layer, masks_in_graph):
+    """Return the spec of a live layer or model, for matching it with a weights file of a Keras of this kind."""
     if isinstance(layer, Model):
-        layers = layer.graph.layers
+        layers = tuple(describe(child, masks_in_graph) for child in layer.graph.layers(masks_in_graph))
         kind = "Sequential" if isinstance(layer, Sequential) else "Functional"
-        return ModelSpec(kind, layer.name, tuple(describe(child) for child in layers), trainable=layer.trainable)
+        return ModelSpec(kind, layer.name, layers, trainable=layer.trainable)
     config = {word: value for word, value in layer.get_config().items() if word != "name"}
-    children = {key: describe(child) for key, child in layer.children().items()}
+    children = {key: describe(child, masks_in_graph) for key, child in layer.children().items()}
     return LayerSpec(type(layer).__name__, layer.name, config, children)

@@ -16,6 +16,7 @@ from .errors import InputError
 from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
 from .layers.core import InputLayer
+from .layers.operations import Operation
 from .layers.structure import flatten, map_structure, pack_like
 from .stepping import plan
 
@@ -58,7 +59,7 @@ class Model(Layer):
         self.threads = threads
         self._lock = threading.RLock()
         self._plan = None
-        self.input, self.output = inputs, outputs
+        self.input, self.output = _without_list_of_one(inputs), _without_list_of_one(outputs)
         self.graph = Graph(flatten(inputs), flatten(outputs))
 
     # ------------------------------------------------------------ what it is
@@ -66,8 +67,11 @@ class Model(Layer):
 
     @property
     def layers(self):
-        """The layers, in Keras's order."""
-        return list(self.graph.layers)
+        """The layers, in Keras's order; without the operations on masks that Keras 3 records."""
+        return [layer for layer in self._all_layers() if not isinstance(layer, Operation)]
+
+    def _all_layers(self):
+        return self.graph.layers(self.semantics.masks_in_graph)
 
     @property
     def inputs(self):
@@ -140,7 +144,7 @@ class Model(Layer):
 
     # ------------------------------------------------------------ as a layer
     def children(self):
-        return {layer.name: layer for layer in self.graph.layers}
+        return {layer.name: layer for layer in self._all_layers()}
 
     def build(self, input_shape):
         """Do nothing: the layers inside were built when they were called."""
@@ -394,6 +398,12 @@ class Sequential(Model):
     def layers(self):
         """The layers, without the input."""
         return list(self._line)
+
+
+def _without_list_of_one(structure):
+    """Return what is in a list of one tensor, as Keras does; anything else as it is."""
+    single = isinstance(structure, (list, tuple)) and len(structure) == 1 and isinstance(structure[0], Tensor)
+    return structure[0] if single else structure
 
 
 def _declared_input(layer):

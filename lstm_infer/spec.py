@@ -119,9 +119,9 @@ class Semantics:
     recorded_state_wins : bool
         Whether a stateful layer called with an initial state prefers the state it carries, once that is not all zeros
         (tf.keras).
-    explicit_mask_travels : bool
-        Whether a mask given as ``mask=`` in a call goes on to the next layers (Keras 2), or only the mask that the
-        inputs carry (Keras 3).
+    masks_in_graph : bool
+        Whether the computation of masks is part of a functional model's graph (Keras 3), which shifts the order of its
+        layers.
     """
 
     hard_sigmoid: str = "keras3"
@@ -132,7 +132,7 @@ class Semantics:
     stacked_states_reversed: bool = False
     stateful_keeps_given_state: bool = True
     recorded_state_wins: bool = False
-    explicit_mask_travels: bool = False
+    masks_in_graph: bool = True
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_weights_fit_a_model_rebuilt_under_other_names(generation):
 KERAS2 = {
     "hard_sigmoid": "keras2", "masked_output": "state", "mask_with_initial_state": True, "merge_mask": "all",
     "bidirectional_zeroes_masked": False, "stacked_states_reversed": True, "stateful_keeps_given_state": False,
-    "recorded_state_wins": False, "explicit_mask_travels": True,
+    "recorded_state_wins": False, "masks_in_graph": False,
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
@@ -100,7 +100,7 @@ TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": Tru
 KERAS3 = {
     "hard_sigmoid": "keras3", "masked_output": "previous", "mask_with_initial_state": False, "merge_mask": "any",
     "bidirectional_zeroes_masked": True, "stacked_states_reversed": False, "stateful_keeps_given_state": True,
-    "recorded_state_wins": False, "explicit_mask_travels": False,
+    "recorded_state_wins": False, "masks_in_graph": True,
 }
 
 
@@ -328,12 +328,6 @@ def test_calls_of_nested_models_are_counted_from_0(version, wrap, inner, outputs
                                 outputs=(("e", 0, 0), ("inner", outputs, 0))), version)
     assert [call.args[0].call for call in spec.calls if call.args] == [0, 0, 0]
     assert spec.outputs == [TensorRef("e", 0, 0), TensorRef("inner", 1, 0)]
-
-
-def test_a_list_of_one_output_is_kept_only_where_keras_keeps_it():
-    config = functional(("Dense", "d", {"units": 1}, [[["a", 0, 0, {}]]]))
-    assert canonical(config, "3.8.0").outputs == canonical(config, "2.15.0").outputs == TensorRef("d", 0, 0)
-    assert canonical(config, "3.15.1").outputs == [TensorRef("d", 0, 0)]
 
 
 # ---------------------------------------------------------------- matching

@@ -74,6 +74,11 @@ def test_dtypes_are_cast_once(tagger, kind):
     np.testing.assert_array_equal(tagger.predict(data), tagger.predict(data.astype(np.float32)))
 
 
+def test_a_list_of_one_output_is_an_array(tagger):
+    data = x(2)
+    np.testing.assert_array_equal(li.Model([tagger.input], [tagger.output]).predict(data), tagger.predict(data))
+
+
 def test_lists_are_arrays(tagger):
     data = x(2)
     np.testing.assert_array_equal(tagger.predict(data.tolist()), tagger.predict(data))
@@ -326,3 +331,12 @@ def test_many_threads_share_a_model(tagger):
     for n in range(8):
         for answer in answers[n]:
             np.testing.assert_array_equal(answer, expected[n])
+
+
+def test_masks_count_in_the_order_of_layers_as_in_keras_3():
+    """Weights go by the order of layers where names differ; Keras 3's operations on masks push layers back."""
+    a, b = li.Input((None, 3), name="a"), li.Input((None, 3), name="b")
+    second = li.LSTM(4, name="lstm_b")(li.Dense(3, name="d2")(li.Dense(3, name="d1")(b)))
+    first = li.LSTM(4, name="lstm_a")(li.Masking(name="m")(li.Dense(3, name="d3")(a)))
+    model = li.Model([b, a], li.Concatenate(name="c")([second, first]))
+    assert [layer.name for layer in model.layers] == ["b", "a", "d1", "d3", "d2", "m", "lstm_b", "lstm_a", "c"]

@@ -104,7 +104,7 @@ def tanh(builder, x):
 
 # ---------------------------------------------------------------- what the other activations need
 def expm1_negative(builder, x):
-    """exp(x) - 1 for x <= 0 without cancellation: ``2 t / (1 - t)`` with ``t = tanh(x / 2)``; -1 from -16 or so down."""
+    """exp(x) - 1 for x <= 0 without cancellation: ``2 t / (1 - t)`` with ``t = tanh(x / 2)``; -1 below -16."""
     t = tanh(builder, builder.fmul(x, const(0.5)))
     return builder.fdiv(builder.fadd(t, t), builder.fsub(const(1.0), t))
 

@@ -431,19 +431,17 @@ class Layer:
     # ------------------------------------------------------------ features from inside
     @property
     def input(self):
-        """The symbolic input of the layer's only call."""
-        return self._only_node("input").inputs
+        """The symbolic input of the layer's first call."""
+        return self._first_node("input").inputs
 
     @property
     def output(self):
-        """The symbolic output of the layer's only call."""
-        return self._only_node("output").outputs
+        """The symbolic output of the layer's first call."""
+        return self._first_node("output").outputs
 
-    def _only_node(self, word):
-        if len(self.nodes) != 1:
-            raise AttributeError(
-                f"layer '{self.name}' was called {len(self.nodes)} times, so it has no single {word}"
-            )
+    def _first_node(self, word):
+        if not self.nodes:
+            raise AttributeError(f"layer '{self.name}' was never called, so it has no {word}")
         return self.nodes[0]
 
 

@@ -129,6 +129,8 @@ class RNN(Layer):
             raise InputError(f"layer '{self.name}': found zero timesteps, expected at least one")
         states = self._begin(len(x), initial_state, context)
         y, states = self._sequence(x, applied, states, context)
+        if applied is not None and self._zeroes_late:
+            y = np.where(_columns(applied, y), y, np.zeros((), y.dtype))
         self._remember(states, initial_state, context)
         y = y if self.return_sequences else y[:, 0]
         y = np.swapaxes(y, 0, 1) if self.time_major and self.return_sequences else y
@@ -137,7 +139,7 @@ class RNN(Layer):
     def choose_masks(self, carried, explicit, initial_state, context):
         """Return the mask to apply and the mask that travels on (which differ: see `Semantics`)."""
         if explicit is not None:
-            return explicit, (explicit if self.semantics.explicit_mask_travels else carried)
+            return explicit, explicit
         ignored = bool(initial_state) and not self.semantics.mask_with_initial_state and not context.is_given(carried)
         return (None if ignored else carried), carried
 
@@ -172,9 +174,15 @@ class RNN(Layer):
             context.states[self] = [state.copy() for state in states]
 
     @property
+    def _zeroes_late(self):
+        """Whether masked outputs are zeroed after the loop, by the mask in order of time although the outputs are in
+        order of processing: so Keras does in an unrolled layer that goes backwards (``backend/tensorflow/rnn.py``)."""
+        return self.zero_output_for_mask and self.unroll and self.go_backwards and self.return_sequences
+
+    @property
     def masked_output(self):
         """What is emitted at masked timesteps, as a code of ``kernels.sequence``."""
-        if self.zero_output_for_mask:
+        if self.zero_output_for_mask and not self._zeroes_late:
             return ZERO
         return STATE if self.semantics.masked_output == "state" and not self.unroll else PREVIOUS
 
@@ -226,7 +234,7 @@ def _as_shape(size):
 
 
 def _columns(mask, like):
-    return mask.reshape(-1, *[1] * (like.ndim - 1))
+    return mask.reshape(*mask.shape, *[1] * (like.ndim - mask.ndim))
 
 
 class _FusedRNN(RNN):

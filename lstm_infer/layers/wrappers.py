@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Context, Layer
+from .cells import StackedRNNCells
 from .recurrent import RNN
 from .structure import flatten
 
@@ -151,8 +152,16 @@ def _reversed_copy(layer):
     config = layer.get_config()
     config.update(name=f"backward_{layer.name}", go_backwards=not layer.go_backwards)
     if type(layer) is RNN:
-        raise InputError(f"Bidirectional around RNN '{layer.name}' needs its backward_layer")
+        config["cell"] = _copy_cell(layer.cell)
     return type(layer)(**config)
+
+
+def _copy_cell(cell):
+    if isinstance(cell, StackedRNNCells):
+        return StackedRNNCells([_copy_cell(inner) for inner in cell.cells], name=cell.name)
+    if not hasattr(cell, "get_config"):
+        raise InputError(f"Bidirectional around a {type(cell).__name__} without get_config() needs its backward_layer")
+    return type(cell)(**cell.get_config())
 
 
 class TimeDistributed(Layer):

@@ -165,7 +165,7 @@ def read(config: dict, items: list, layers: Sequence[LayerSpec | ModelSpec],
         calls, ends = _renumber(reader, [calls, ends], counts, True)
     inputs, outputs = ends
     _check_acyclic(reader, calls)
-    return tuple(calls), _bare(inputs, context), _bare(outputs, context)
+    return tuple(calls), inputs, outputs
 
 
 def _structure(reader: _Reader, value: Any) -> Any:
@@ -177,12 +177,6 @@ def _structure(reader: _Reader, value: Any) -> Any:
     if isinstance(value, list) and value:
         return [_structure(reader, item) for item in value]
     return reader.fail("has no input_layers or output_layers, or malformed ones", "lists [layer, call, tensor]")
-
-
-def _bare(value: Any, context: Context) -> Any:
-    """Until Keras 3.8 a single tensor was written as a list of one."""
-    old = context.writer.family != "keras3" or context.writer.version < (3, 9)
-    return value[0] if old and isinstance(value, list) and len(value) == 1 else value
 
 
 def _renumber(reader: _Reader, values: list, counts: Mapping[str, int], outputs: bool) -> list:
