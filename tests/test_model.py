@@ -339,4 +339,4 @@ def test_masks_count_in_the_order_of_layers_as_in_keras_3():
     second = li.LSTM(4, name="lstm_b")(li.Dense(3, name="d2")(li.Dense(3, name="d1")(b)))
     first = li.LSTM(4, name="lstm_a")(li.Masking(name="m")(li.Dense(3, name="d3")(a)))
     model = li.Model([b, a], li.Concatenate(name="c")([second, first]))
-    assert [layer.name for layer in model.layers] == ["b", "a", "d1", "d3", "d2", "m", "lstm_b", "lstm_a", "c"]
+    assert [layer.name for layer in model.layers] == ["a", "b", "d3", "d1", "d2", "m", "lstm_b", "lstm_a", "c"]
