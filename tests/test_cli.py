@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -139,13 +138,16 @@ def test_full_disk():
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(number, status):
-    command = [sys.executable, "-m", "lstm_infer", "predict", SUNSPOTS, "-"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, cwd=MODELS.parent)  # fmt: skip
-    time.sleep(3)  # it waits for its input by now
-    process.send_signal(number)
-    out, error = process.communicate(timeout=60)
+def test_interrupted(tmp_path, number, status):
+    pipe = tmp_path / "data.csv"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "lstm_infer", "predict", SUNSPOTS, pipe]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=MODELS.parent
+    )
+    with open(pipe, "w"):  # which returns when the command opens its input, the model loaded
+        process.send_signal(number)
+        out, error = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
     assert "Traceback" not in error
 

@@ -28,7 +28,7 @@ from ..spec import Handle, RawModel, RawWeights
 from . import heaps
 from .store import EXPECTED, MAX_DECLARED, MAX_DEPTH, SMALL, Store, damage, number
 
-MAX_JSON = 64 << 20  # bytes; the largest real architecture seen has 1 MB
+MAX_JSON = 8 << 20  # bytes; the largest real architecture seen has 1 MB
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FOREIGN = (  # what people hand over by mistake: (does it look so, what it is)
     (lambda head, name: not head, "an empty file"),

@@ -32,6 +32,8 @@ class InputLayer(Layer):
                 raise InputError(f"input '{self.name}' needs a shape")
             batch_shape = (kwargs.get("batch_size"), *shape)
         self.batch_shape = tuple(batch_shape)
+        if self.policy != "bfloat16" and np.dtype(self.policy).kind not in "biuf":
+            raise InputError(f"input '{self.name}': found dtype {self.policy!r}, expected one of numbers")
         self.expected_shapes = {}
         node = Node(self, [], {})
         node.outputs = Tensor(self.batch_shape, self.input_dtype, self.name, node, 0)
