@@ -16,7 +16,7 @@ from .errors import InputError
 from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
 from .layers.core import InputLayer
-from .layers.operations import Operation
+from .layers.operations import is_on_masks
 from .layers.structure import flatten, map_structure, pack_like
 from .stepping import plan
 
@@ -68,7 +68,7 @@ class Model(Layer):
     @property
     def layers(self):
         """The layers, in Keras's order; without the operations on masks that Keras 3 records."""
-        return [layer for layer in self._all_layers() if not isinstance(layer, Operation)]
+        return [layer for layer in self._all_layers() if not is_on_masks(layer)]
 
     def _all_layers(self):
         return self.graph.layers(self.semantics.masks_in_graph)

@@ -8,6 +8,7 @@ arguments are positional, and any of them may be a tensor.
 import numpy as np
 
 from .base import Layer, Tensor, _parameters
+from .merge import Concatenate
 from .structure import map_structure
 
 
@@ -122,3 +123,9 @@ class OnesLike(Operation):
 
 
 OPERATIONS = (NotEqual, Equal, LogicalAnd, LogicalOr, LogicalNot, Any, All, ExpandDims, ZerosLike, OnesLike)
+
+
+def is_on_masks(layer):
+    """Whether a layer is an operation on masks; one of them has the name of a layer, Concatenate."""
+    joins = isinstance(layer, Concatenate) and layer.nodes and layer.output.dtype == bool
+    return isinstance(layer, Operation) or bool(joins)
