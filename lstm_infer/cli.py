@@ -33,39 +33,81 @@ def main(arguments=None):
     int
         The exit status.
     """
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  (closed by the caller: 2>&-)
     try:
-        return options.command(options)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
-    except _Terminated:
-        return _say("terminated", 143)
+        try:
+            status = _run(arguments)
+        except SystemExit as exit:  # argparse has printed help or what is wrong
+            status = exit.code
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk can still be reported
+        return status
     except BrokenPipeError:  # the reader of our output has gone: that is its right
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         return 1
+    except OSError as error:
+        _discard(sys.stdout)
+        return _say(str(error), 1)
+
+
+def _run(arguments):
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        status = options.command(options)
+        check_stopped()
+        return status
+    except BrokenPipeError:
+        raise
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         return _say(f"{error.filename}: {error.strerror}", 2)
-    except OSError as error:
-        return _say(str(error), 1)
-    except ValueError as error:
-        from .errors import LSTMInferError
+    except BaseException as error:
+        return _explain(error)
 
-        if not isinstance(error, LSTMInferError):
-            raise
+
+def _explain(error):
+    """Return the exit status for what ended a command, after saying why; raise what is our own fault."""
+    from .errors import LSTMInferError
+
+    if _stopped:
+        return _say(*{signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}[_stopped[0]])
+    if isinstance(error, LSTMInferError):
         return _say(str(error), 2)
+    if isinstance(error, MemoryError):
+        return _say(f"out of memory ({error})", 1)
+    raise error
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+class _Stopped(BaseException):
+    """SIGINT or SIGTERM arrived."""
 
 
-def _terminated(signum, frame):
-    raise _Terminated
+_stopped = []
+"""The signal that arrived: an exception alone can be lost, since the compiler's callbacks swallow it."""
+
+
+def _stop(signum, frame):
+    _stopped.append(signum)
+    raise _Stopped
+
+
+def check_stopped():
+    """Raise again what was lost."""
+    if _stopped:
+        raise _Stopped
+
+
+def _discard(stream):
+    """Send what is left in a stream nowhere, so that Python does not fail on it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(message, status):
-    print(f"lstm-infer: {message}", file=sys.stderr)
+    try:
+        print(f"lstm-infer: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
     return status
 
 
@@ -119,7 +161,7 @@ def _command(commands, name, function, text):
 
 
 def _positive(text):
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text}, expected a positive number")
     return number
@@ -147,6 +189,7 @@ def _predict(options):
     inputs = read_inputs(options.input, options.input_format, model)
     bar = sys.stderr.isatty() and not options.quiet
     outputs = flatten(model.predict(inputs, batch_size=options.batch_size, verbose=1 if bar else 0))
+    check_stopped()
     write_outputs(options.output, options.output_format, _output_names(model), outputs)
     return 0
 

@@ -16,10 +16,20 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 SUNSPOTS = MODELS / "sunspots.h5"
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
+ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # which hides what Python does with its buffers when it ends
+
+
 def run(*arguments, stdin=None, cwd=None, text=True):
     command = [sys.executable, "-m", "lstm_infer", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
-    return subprocess.run(command, input=stdin, capture_output=True, text=text, cwd=cwd, env=environment, timeout=300)
+    return subprocess.run(command, input=stdin, capture_output=True, text=text, cwd=cwd, env=ENVIRONMENT, timeout=300)
+
+
+def shell(command):
+    """Run a command line of the shell, in which ``lstm-infer`` is ours."""
+    command = command.replace("lstm-infer", f"{sys.executable} -m lstm_infer")
+    return subprocess.run(command, shell=True, capture_output=True, text=True, cwd=MODELS.parent, env=ENVIRONMENT,
+                          timeout=300)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +137,29 @@ def test_unwritable_target(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_full_disk():
-    with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "lstm_infer", "predict", SUNSPOTS, MODELS / "sunspots.input.npy"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=MODELS.parent, timeout=300)
+@pytest.mark.parametrize(
+    "arguments",
+    ["predict models/sunspots.h5 models/sunspots.input.npy", "summary models/sunspots.h5", "--help",
+     "verify models/sunspots.h5 models/sunspots.golden.npz"],
+)  # fmt: skip
+def test_full_disk(arguments):
+    done = shell(f"lstm-infer {arguments} > /dev/full")
     assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
     assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_no_place_for_errors():
+    assert shell("lstm-infer summary missing.h5 2> /dev/full").returncode == 2
+    assert shell("lstm-infer summary missing.h5 2>&-").returncode == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+def test_closed_streams():
+    data = "lstm-infer predict models/sunspots.h5"
+    assert shell(f"{data} - <&-").returncode == 2
+    assert "standard output is closed" in shell(f"{data} models/sunspots.input.npy >&-").stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -143,7 +169,7 @@ def test_interrupted(tmp_path, number, status):
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "lstm_infer", "predict", SUNSPOTS, pipe]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=MODELS.parent
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=MODELS.parent, env=ENVIRONMENT
     )
     with open(pipe, "w"):  # which returns when the command opens its input, the model loaded
         process.send_signal(number)
@@ -153,11 +179,49 @@ def test_interrupted(tmp_path, number, status):
 
 
 def test_reader_that_leaves_early():
-    """``lstm-infer predict ... | head -1``."""
-    command = f"{sys.executable} -m lstm_infer predict {SUNSPOTS} {MODELS / 'sunspots.input.csv'} | head -1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=MODELS.parent, timeout=300)
+    done = shell("lstm-infer predict models/sunspots.h5 models/sunspots.input.csv | head -1")
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+    assert shell("lstm-infer summary models/sunspots.h5 | true").stderr == ""
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "\n\n"])
+def test_no_rows(text):
+    done = run("predict", SUNSPOTS, "-", stdin=text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2,3x\n", "1,2,\n", "1,5;1,5\n", "1_0,2\n", "1 2 x\n"],
+)
+def test_a_broken_first_line_is_no_header(text):
+    done = run("predict", SUNSPOTS, "-", stdin=text)
+    assert done.returncode == 2
+    assert "line 1" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX files")
+def test_targets_that_are_there_already(tmp_path):
+    target, link = tmp_path / "y.npy", tmp_path / "link.npy"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert run("predict", SUNSPOTS, MODELS / "sunspots.input.npy", "-o", link).returncode == 0
+    assert link.is_symlink()
+    assert len(np.load(target)) == 60
+    assert target.stat().st_mode & 0o777 == 0o600
+    done = run("predict", SUNSPOTS, MODELS / "sunspots.input.npy", "-o", "/dev/null", "--output-format", "csv")
+    assert done.returncode == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_bad_npy_is_bad_input(tmp_path):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**12, 24, 1)})
+    done = run("predict", SUNSPOTS, tmp_path / "x.npy")
+    assert done.returncode == 2
+    assert "found no valid npy file" in done.stderr
 
 
 def test_version():

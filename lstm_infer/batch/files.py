@@ -7,9 +7,10 @@ program, a file under the target's name is whole.
 import contextlib
 import io
 import os
+import re
+import stat
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,8 @@ def read_inputs(path, chosen, model):
         The file is not what its format says, or does not fit the model.
     """
     kind = format_of(path, chosen, "input")
+    if str(path) == "-" and sys.stdin is None:
+        raise InputError("standard input is closed")
     source = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else open(path, "rb")  # noqa: SIM115
     with source:
         if kind == "csv":
@@ -85,7 +88,7 @@ def _load(source, path, kind):
     try:
         data = np.load(source, allow_pickle=False)
         return data if isinstance(data, np.ndarray) else dict(data)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # strange bytes make NumPy, zipfile and zlib raise nearly anything
         raise InputError(f"{path}: found no valid {kind} file ({error})") from None
 
 
@@ -112,16 +115,22 @@ def _from_csv(source, path, model):
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        cells = line.replace("\t", ",").replace(";", ",").split(",")
+        cells = line.split(next((mark for mark in "\t;," if mark in line), None))
         try:
-            rows.append([float(cell) for cell in cells])
+            rows.append([_number(cell) for cell in cells])
         except ValueError as error:
-            if not rows and number == 1:
-                continue
+            if number == 1 and not any(re.match(r"\s*[-+]?\.?\d", cell) for cell in cells):
+                continue  # a header: nothing in it begins like a number
             raise InputError(f"{path}, line {number}: {error}") from None
         if len(rows[-1]) != len(rows[0]):
             raise InputError(f"{path}, line {number}: found {len(rows[-1])} numbers, expected {len(rows[0])}")
     return _shaped(np.array(rows), path, model.inputs[0])
+
+
+def _number(cell):
+    if "_" in cell:  # which float() takes for a separator of thousands
+        raise ValueError(f"could not convert string to float: {cell!r}")
+    return float(cell)
 
 
 def _shaped(table, path, tensor):
@@ -158,12 +167,18 @@ def write_outputs(path, chosen, names, outputs):
     if kind != "npz" and len(outputs) > 1:
         raise InputError(f"the model has {len(outputs)} outputs, expected an .npz target or --output-format npz")
     if str(path) == "-":
+        if sys.stdout is None:
+            raise OSError("standard output is closed")
         buffer = io.BytesIO()
         _write(buffer, kind, names, outputs)
         sys.stdout.buffer.write(buffer.getbuffer())
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
+    target = Path(os.path.realpath(path))  # what a link points to, not the link
+    if target.exists() and not target.is_file():  # a pipe or a device is written into, not replaced
+        with open(target, "wb") as file:
+            _write(file, kind, names, outputs)
+        return
     with _replacing(target) as file:
         _write(file, kind, names, outputs)
 
@@ -174,7 +189,7 @@ def _write(file, kind, names, outputs):
     elif kind == "npz":
         np.savez(file, **dict(zip(names, outputs, strict=True)))
     else:
-        rows = outputs[0].reshape(len(outputs[0]), -1)
+        rows = outputs[0].reshape(len(outputs[0]), int(np.prod(outputs[0].shape[1:])))
         digits = "%.9g" if rows.dtype == np.float32 else "%.17g"  # enough to read the same number back
         np.savetxt(file, rows, fmt=digits, delimiter=",")
 
@@ -182,13 +197,18 @@ def _write(file, kind, names, outputs):
 @contextlib.contextmanager
 def _replacing(target):
     """Open a temporary file beside `target` that takes its place once it is whole and on the disk."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:32]}.", dir=target.parent)
+    except OSError as error:
+        error.filename = str(target)
+        raise
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, mode)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

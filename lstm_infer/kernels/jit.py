@@ -43,7 +43,9 @@ def cache_folder():
     chosen = os.environ.get("LSTM_INFER_CACHE_DIR")
     folder = (Path(chosen) if chosen else _user_cache() / "lstm_infer") / _digest()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.parent.mkdir(parents=True, exist_ok=True)
+        for private in (folder.parent, folder):  # one by one: with parents=True the mode would hold for the last alone
+            private.mkdir(mode=0o700, exist_ok=True)
         safe = _is_private(folder) and _is_private(folder.parent) and os.access(folder, os.R_OK | os.X_OK)
     except (OSError, RuntimeError):
         return None
