@@ -10,6 +10,9 @@ from .layers.operations import Operation
 from .layers.structure import flatten, map_structure
 from .maskgraph import calls_with_masks
 
+MAX_CALLS = 100_000
+"""More calls than any real model makes; models that call models twice, ten levels deep, would never end."""
+
 
 class Graph:
     """The calls between some inputs and some outputs, in an order that can be computed.
@@ -31,7 +34,12 @@ class Graph:
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs = inputs, outputs
         self.nodes, self._met = _depth_first(inputs, outputs)
-        self._orders = {}
+        self._orders, self._shapes = {}, {}
+        inside = (getattr(node.layer, "graph", None) for node in self.nodes)
+        self.calls = sum(graph.calls if graph else 1 for graph in inside)
+        if self.calls > MAX_CALLS:
+            found = f"{self.calls:,} calls, models inside models counted"
+            raise InputError(f"found {found}, expected {MAX_CALLS:,} at most")
 
     def layers(self, masks_in_graph):
         """Return the layers in the order of Keras's ``model.layers``, on which weights files rely.
@@ -90,6 +98,12 @@ class Graph:
 
     def infer_shapes(self, shapes):
         """Return the shapes of the outputs, a list, for inputs of `shapes`."""
+        key = tuple(shapes)
+        if key not in self._shapes:  # models inside models would be gone through again for every call
+            self._shapes[key] = self._infer_shapes(shapes)
+        return self._shapes[key]
+
+    def _infer_shapes(self, shapes):
         known = {id(tensor): shape for tensor, shape in zip(self.inputs, shapes, strict=True)}
         for node in self.nodes:
             inputs = map_structure(lambda leaf: known[id(leaf)], node.inputs)

@@ -5,6 +5,7 @@ at once), and only then are weights read: every array's declared shape is compar
 """
 
 import warnings
+from collections import deque
 
 import numpy as np
 
@@ -75,7 +76,8 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
         )
     if raw.weights is None:
         raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
-    spec = layouts.canonical(raw, keras_version)
+    with _naming(raw.source, "?"):
+        spec = layouts.canonical(raw, keras_version)
     model = _Assembly(raw.source, custom_objects, dtype).build(spec)
     model.threads = threads
     _fill(model, layouts.match(spec, raw.weights), raw.weights.source)
@@ -233,21 +235,26 @@ class _Assembly:
 
     def _connect(self, calls, layers):
         """Make the calls in an order that works; returns the flat outputs by (layer, call number)."""
-        tensors, counts, pending = {}, {}, []
+        keyed, counts = {}, {}
         for call in calls:
             number = counts[call.layer] = counts.get(call.layer, -1) + 1
-            pending.append(((call.layer, number), call))
-        while pending:
-            waiting = []
-            for key, call in pending:
-                if all(ref in tensors for ref in _references(call)):
-                    tensors[key] = self._call(layers[call.layer], call, tensors)
-                else:
-                    waiting.append((key, call))
-            if len(waiting) == len(pending):
-                names = sorted({call.layer for _, call in waiting})[:8]
-                raise LoadError(f"{self.source}: the calls of layers {names} wait for calls that never come")
-            pending = waiting
+            keyed[call.layer, number] = call
+        missing = {key: set(_references(call)) for key, call in keyed.items()}
+        waiting = {}
+        for key, references in missing.items():
+            for reference in references:
+                waiting.setdefault(reference, []).append(key)
+        tensors, ready = {}, deque(key for key, references in missing.items() if not references)
+        while ready:
+            key = ready.popleft()
+            tensors[key] = self._call(layers[key[0]], keyed[key], tensors)
+            for follower in waiting.get(key, ()):
+                missing[follower].discard(key)
+                if not missing[follower]:
+                    ready.append(follower)
+        if len(tensors) < len(keyed):
+            names = sorted({layer for layer, _ in keyed.keys() - tensors.keys()})[:8]
+            raise LoadError(f"{self.source}: the calls of layers {names} wait for calls that never come")
         return tensors
 
     def _call(self, layer, call, tensors):

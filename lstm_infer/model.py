@@ -6,6 +6,7 @@ returns arrays. It knows nothing of files; ``loading`` builds models from them.
 
 import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -57,7 +58,7 @@ class Model(Layer):
         super().__init__(name=name, trainable=trainable)
         self.expected_shapes = {}
         self.threads = threads
-        self._lock = threading.RLock()
+        renew_lock(self)
         self._plan = None
         self.input, self.output = _without_list_of_one(inputs), _without_list_of_one(outputs)
         self.graph = Graph(flatten(inputs), flatten(outputs))
@@ -398,6 +399,25 @@ class Sequential(Model):
     def layers(self):
         """The layers, without the input."""
         return list(self._line)
+
+
+_locked = weakref.WeakSet()
+
+
+def renew_lock(owner):
+    """Give a model or session a lock of its own, and another one in every forked child: a thread that held the old one
+    does not exist there."""
+    owner._lock = threading.RLock()
+    _locked.add(owner)
+
+
+def _renew_locks():
+    for owner in list(_locked):
+        owner._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _without_list_of_one(structure):

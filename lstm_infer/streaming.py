@@ -1,10 +1,8 @@
 """Streams: a model together with the state it carries from one call to the next."""
 
-import threading
-
 from .errors import InputError
 from .layers.base import Context
-from .model import WHOLE, check_batch_size
+from .model import WHOLE, check_batch_size, renew_lock
 
 
 class Session:
@@ -32,7 +30,7 @@ class Session:
     def __init__(self, model):
         self.model = model
         self._states = {}
-        self._lock = threading.RLock()
+        renew_lock(self)
 
     def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
         """Compute the outputs, beginning where the last call ended; as `Model.predict`."""

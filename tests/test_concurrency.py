@@ -232,3 +232,30 @@ def exit_status(child):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     pytest.fail(f"the child was still running after {LIMIT} s")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_predicts():
+    """The lock that the other thread holds would stay locked for ever in the child."""
+    model = li.Sequential([li.Input(batch_shape=(1, None, 2)), li.LSTM(3, stateful=True)])
+    model.set_weights([np.full(shape, 0.1) for shape in ((2, 12), (3, 12), (12,))])
+    data = np.ones((1, 4, 2), np.float32)
+    model.predict(data)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with model._lock:
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert held.wait(60)
+    child = os.fork()
+    if child == 0:
+        model.predict(data)
+        os._exit(0)
+    done.set()
+    holder.join(60)
+    assert exit_status(child) == 0

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import time
 import zipfile
 from pathlib import Path
 
@@ -341,3 +342,16 @@ def test_hostile_file_of_the_collection():
         hdf5.read(Path(folder) / "generations" / "evil" / "e.h5")
 
 
+def test_heaps_inside_each_other_end_soon():
+    """Every text of the first heap holds the head of another heap, which reaches to the end too."""
+    count = 8000
+    total, body = 16 + 32 * count, bytearray()
+    for n in range(count):
+        rest = total - (32 * n + 32)
+        body += (n % 65535 + 1).to_bytes(2, "little") + bytes(6) + (16).to_bytes(8, "little")
+        body += b"GCOL\1\0\0\0" + rest.to_bytes(8, "little")
+    data = b"\x89HDF\r\n\x1a\n" + bytes(504) + b"GCOL\1\0\0\0" + total.to_bytes(8, "little") + bytes(body)
+    start = time.monotonic()
+    with pytest.raises(LoadError, match="overlap"):
+        hdf5.read(data)
+    assert time.monotonic() - start < 60

@@ -20,10 +20,13 @@ TEXT_TYPE = re.compile(  # variable-length text: its datatype message, at the he
 
 def check(data: Bytes, base: int, name: str) -> None:
     """Raise LoadError if a text's declared place or length cannot be. `base` is where the HDF5 part begins."""
-    heaps = {}
+    heaps, left = {}, len(data) // 16 + 16  # heaps do not overlap, so all of them together have no more entries
     start = data.find(HEAP)
     while start >= 0:
         heaps[start - base] = _entries(data, start, name)
+        left -= len(heaps[start - base])
+        if left < 0:
+            raise LoadError(f"{name}: is damaged, its texts overlap")
         start = data.find(HEAP, start + 8)
     for found in TEXT_TYPE.finditer(data):
         for length, heap, index in _references(data, found.end()):

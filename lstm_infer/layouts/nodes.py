@@ -69,7 +69,10 @@ class _Reader:
 
     def array(self, config: dict) -> np.ndarray:
         try:
-            return np.array(config["value"], dtype=np.dtype(str(config.get("dtype") or "float32")))
+            dtype = np.dtype(str(config.get("dtype") or "float32"))
+            if dtype.kind not in "biuf":
+                raise TypeError
+            return np.array(config["value"], dtype=dtype)
         except (KeyError, TypeError, ValueError, OverflowError):
             return self.fail("has a constant that is not an array", "nested lists of numbers and a dtype")
 
@@ -109,7 +112,10 @@ class _Reader:
         if not constant and not self.is_ref(node):
             return [self.first(item, kwargs) for item in node]
         if len(node) > 3 and isinstance(node[3], dict):
-            kwargs.update(self.value(node[3]))
+            more = self.value(node[3])
+            if not isinstance(more, dict):
+                self.fail(f"is called with {str(more)[:60]!r} for its keywords", "an object")
+            kwargs.update(more)
         return self.value(node[2]) if constant else self.ref(node)
 
     def states(self, layer: LayerSpec, args: list, kwargs: dict) -> tuple[list, dict]:
