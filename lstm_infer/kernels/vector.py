@@ -34,25 +34,25 @@ class Machine(NamedTuple):
     fma: bool
 
 
-_PROBE = """
-declare <{n} x float> @llvm.fma.v{n}f32(<{n} x float>, <{n} x float>, <{n} x float>)
-define void @probe(ptr %p, ptr %q) {{
-  %a = load <{n} x float>, ptr %p, align 4
-  %b = load <{n} x float>, ptr %q, align 4
-  %c = call <{n} x float> @llvm.fma.v{n}f32(<{n} x float> %a, <{n} x float> %b, <{n} x float> %b)
-  store <{n} x float> %c, ptr %p, align 4
-  %d = fadd <{n} x float> %a, %b
-  store <{n} x float> %d, ptr %q, align 4
-  ret void
-}}
-"""
+def _probe_module(lanes):
+    """Return LLVM text of a function that adds and multiplies vectors, in the dialect of the installed LLVM."""
+    vector = ir.VectorType(ir.FloatType(), lanes)
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer()] * 2), "probe")
+    builder = ir.IRBuilder(function.append_basic_block())
+    a, b = (builder.load(pointer, align=4) for pointer in function.args)
+    fma = ir.Function(module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f32")
+    builder.store(builder.call(fma, [a, b, b]), function.args[0], align=4)
+    builder.store(builder.fadd(a, b), function.args[1], align=4)
+    builder.ret_void()
+    return str(module)
 
 
 def probe(triple, cpu, features):
     """Return the `Machine` that LLVM makes of this target."""
 
     def assembly(lanes):
-        module = llvm.parse_assembly(_PROBE.format(n=lanes))
+        module = llvm.parse_assembly(_probe_module(lanes))
         return llvm.Target.from_triple(triple).create_target_machine(cpu, features, opt=2).emit_assembly(module)
 
     if triple.startswith(("aarch64", "arm64")):
