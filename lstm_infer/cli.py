@@ -52,6 +52,7 @@ def main(arguments=None):
 
 def _run(arguments):
     options = _parser().parse_args(arguments)
+    _stopped.clear()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
@@ -100,7 +101,8 @@ def check_stopped():
 
 def _discard(stream):
     """Send what is left in a stream nowhere, so that Python does not fail on it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(message, status):

@@ -4,6 +4,7 @@ A file is read into a `RawModel`, translated into a `ModelSpec`, built into laye
 at once), and only then are weights read: every array's declared shape is compared with the one its layer needs first.
 """
 
+import re
 import warnings
 from collections import deque
 
@@ -68,6 +69,7 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
     """
     if dtype not in (None, "float32", "float64"):
         raise InputError(f"found dtype={dtype!r}, expected 'float32' or 'float64'")
+    _check_version(keras_version)
     raw = hdf5.read(path, weights)
     if raw.config is None:
         raise LoadError(
@@ -87,6 +89,7 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
 
 def load_weights(model, path, keras_version=None):
     """Load the weights of a file into a model built in Python; see `Model.load_weights`."""
+    _check_version(keras_version)
     raw = hdf5.read(path)
     if raw.weights is None:
         raise LoadError(f"{raw.source}: found an architecture without weights, expected a weights file")
@@ -94,6 +97,11 @@ def load_weights(model, path, keras_version=None):
     semantics = layouts.semantics(version, raw.weights.backend or raw.backend, raw.config)
     _fill(model, layouts.match(describe(model, semantics.masks_in_graph), raw.weights), raw.weights.source)
     model.adopt(semantics)
+
+
+def _check_version(keras_version):
+    if keras_version is not None and not re.match(r"\d+\.\d+", str(keras_version)):
+        raise InputError(f"found keras_version={keras_version!r}, expected one like '2.2.4' or '3.15'")
 
 
 # ---------------------------------------------------------------- weights

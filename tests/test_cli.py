@@ -108,6 +108,7 @@ WRONG = [
     (["predict", MODELS / "README.md", MODELS / "sunspots.input.npy"], "README.md"),
     (["predict", SUNSPOTS, MODELS / "digits.input.npy"], "input 'sunspots': found shape"),
     (["verify", SUNSPOTS, MODELS / "digits.input.npy"], "expected an npz file"),
+    (["summary", SUNSPOTS, "--keras-version", "bogus"], "found keras_version='bogus'"),
     (["predict", SUNSPOTS], "the following arguments are required: INPUT"),
     (["predict", SUNSPOTS, "x.npy", "--threads", "0"], "expected a positive number"),
     ([], "the following arguments are required: COMMAND"),
@@ -159,7 +160,8 @@ def test_no_place_for_errors():
 def test_closed_streams():
     data = "lstm-infer predict models/sunspots.h5"
     assert shell(f"{data} - <&-").returncode == 2
-    assert "standard output is closed" in shell(f"{data} models/sunspots.input.npy >&-").stderr
+    done = shell(f"{data} models/sunspots.input.npy >&-")
+    assert (done.returncode, done.stderr) == (1, "lstm-infer: standard output is closed\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

@@ -355,3 +355,13 @@ def test_heaps_inside_each_other_end_soon():
     with pytest.raises(LoadError, match="overlap"):
         hdf5.read(data)
     assert time.monotonic() - start < 60
+
+
+def test_one_array_under_many_names_is_refused(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file.create_group("dense")
+        file.attrs["layer_names"], group.attrs["weight_names"] = ["dense"], ["kernel", "bias"]
+        group["kernel"] = np.zeros((2, 2), np.float32)
+        group["bias"] = group["kernel"]
+    with pytest.raises(LoadError, match="under two names"):
+        hdf5.read(tmp_path / "m.h5")

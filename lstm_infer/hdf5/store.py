@@ -53,6 +53,7 @@ class Store:
         self.name, self.file = name, file
         self.bfloat16 = False  # whether 2-byte opaque data may be bfloat16: legacy files do not mark it
         self.declared = 0
+        self.listed: set[int] = set()  # addresses of the arrays met so far
 
     # ------------------------------------------------ finding things
 
@@ -201,6 +202,10 @@ class Store:
         dataset = self.find(group, path)
         if not isinstance(dataset, h5py.Dataset):
             raise LoadError(f"{self.name}: {where}: the array is missing; the save was probably cut short")
+        address = h5py.h5o.get_info(dataset.id).addr
+        if address in self.listed:  # hard links make gigabytes of one small array
+            raise LoadError(f"{self.name}: {where}: the same array stands under two names, expected one")
+        self.listed.add(address)
         marked = self.text(dataset, "dtype") == "bfloat16" or self.bfloat16
         bfloat16 = marked and dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2 and not dataset.dtype.names
         problem = self.objection(dataset, bfloat16)
