@@ -7,12 +7,12 @@ returns arrays. It knows nothing of files; ``loading`` builds models from them.
 import os
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
 
 from . import inputs as doors
+from .chains import chain_of
 from .errors import InputError
 from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
@@ -20,6 +20,7 @@ from .layers.core import InputLayer
 from .layers.operations import is_on_masks
 from .layers.structure import flatten, map_structure, pack_like
 from .stepping import plan
+from .threads import available, each
 
 CHUNK_ROWS = 256
 """Rows that are computed together unless ``batch_size`` says otherwise: enough to use the caches well."""
@@ -28,7 +29,10 @@ WHOLE = object()
 """As a batch size: all rows at once."""
 
 PARALLEL_NUMBERS = 1 << 14
-"""Input numbers below which starting threads costs more than it saves."""
+"""Input numbers from which waking threads costs less than it saves."""
+
+ROWS_EACH = 8
+"""Rows per thread from which threads take rows through the whole model; with fewer they share the work of a layer."""
 
 
 class Model(Layer):
@@ -40,7 +44,7 @@ class Model(Layer):
         From `Input`, from calls of layers, or from inside a loaded model (``model.input``, ``layer.output``).
     name : str, optional
     threads : int, optional
-        The most threads to use; all the cores this process may use unless given.
+        The most threads to use; all the physical cores this process may use unless given.
 
     Examples
     --------
@@ -59,7 +63,7 @@ class Model(Layer):
         self.expected_shapes = {}
         self.threads = threads
         renew_lock(self)
-        self._plan = None
+        self._plan = self._chain = None
         self.input, self.output = _without_list_of_one(inputs), _without_list_of_one(outputs)
         self.graph = Graph(flatten(inputs), flatten(outputs))
 
@@ -216,11 +220,12 @@ class Model(Layer):
         with self._lock if self.is_stateful else nullcontext():
             return self._predict(x, WHOLE, 0, mask, lengths, threads, self._own_context, self.is_stateful)
 
-    def _own_context(self, masks):
-        return Context(states=_OwnStates(), given_masks=masks)
+    def _own_context(self, **given):
+        return Context(states=_OwnStates(), **given)
 
     def _predict(self, x, batch_size, verbose, mask, lengths, threads, context, in_order):
-        """`predict`, with the state kept by what ``context(masks)`` returns; batch after batch if `in_order`."""
+        """`predict`, with the state kept by what ``context(given_masks=, threads=)`` returns; batch after batch if
+        `in_order`."""
         threads = self.threads if threads is None else check_threads(threads)
         self.check_ready()
         values, masks = doors.take(self, x, mask, lengths)
@@ -228,18 +233,23 @@ class Model(Layer):
         if rows == 0:
             return self._empty(values, masks)
         chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values))
+        order = None if in_order or len(chunks) == 1 else _longest_first(masks)
+        parts = [None] * len(chunks)
+        each_one = threads if len(chunks) > 1 and not in_order else 1
+        threads_inside = threads if each_one == 1 else 1
 
-        def compute(chunk):
+        def compute(number):
+            chunk = chunks[number] if order is None else order[chunks[number]]
             part_masks = [None if m is None else m[chunk] for m in masks]
             given = tuple(m for m in part_masks if m is not None)
-            return self.graph.run([v[chunk] for v in values], part_masks, context(given))[0]
+            inside = context(given_masks=given, threads=threads_inside)
+            parts[number] = self.graph.run([v[chunk] for v in values], part_masks, inside)[0]
 
-        if threads > 1 and len(chunks) > 1 and not in_order:
-            with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-                parts = list(_progress(pool.map(compute, chunks), len(chunks), verbose))
-        else:
-            parts = list(_progress(map(compute, chunks), len(chunks), verbose))
+        each(each_one, _progress(range(len(chunks)), verbose), compute)
         joined = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)]
+        if order is not None:
+            back = np.argsort(order)
+            joined = [array[back] for array in joined]
         return pack_like(self.output, joined)
 
     def _chunk_rows(self, batch_size, rows, threads, values):
@@ -247,7 +257,7 @@ class Model(Layer):
             return rows if batch_size is WHOLE else batch_size
         if self.is_stateful:
             return self.graph.inputs[0].shape[0] or rows
-        if threads > 1 and sum(value.size for value in values) >= PARALLEL_NUMBERS:
+        if rows >= ROWS_EACH * threads > ROWS_EACH and sum(value.size for value in values) >= PARALLEL_NUMBERS:
             return min(CHUNK_ROWS, -(-rows // threads))
         return CHUNK_ROWS
 
@@ -321,6 +331,12 @@ class Model(Layer):
         >>> bool((y == model.predict(x)).all())
         True
         """
+        chain = self._chain
+        if chain is None or not chain.is_current:
+            chain = self._renew_chain()
+        result = chain.step(x_t, state)
+        if result is not None:
+            return result
         carried = self.step_plan.carried
         if not isinstance(state, dict) or set(state) != set(carried):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
@@ -328,6 +344,12 @@ class Model(Layer):
         states = {layer: state[name] for name, layer in carried.items()}
         outputs = self._step(x_t, states)
         return outputs, {name: states[layer] for name, layer in carried.items()}
+
+    def _renew_chain(self):
+        names = {layer: name for name, layer in self.step_plan.carried.items()}
+        self.check_ready()
+        self._chain = chain_of(self, names.get)
+        return self._chain
 
     def _step(self, x_t, states):
         """`step`, with states by layer, replaced in place."""
@@ -448,7 +470,7 @@ def check_batch_size(number):
 
 
 def check_threads(number):
-    """Return a number of threads; the cores this process may use for None.
+    """Return a number of threads; the physical cores this process may use for None.
 
     Raises
     ------
@@ -456,7 +478,7 @@ def check_threads(number):
         It is not a positive number.
     """
     if number is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return available()
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise InputError(f"found threads={number!r}, expected a positive number")
     return int(number)
@@ -466,9 +488,15 @@ def _chunks(rows, size):
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _progress(parts, total, verbose):
+def _longest_first(masks):
+    """Return an order of rows in which neighbours are about equally long, or None where masks do not tell."""
+    temporal = [mask for mask in masks if mask is not None]
+    return np.argsort(-temporal[0].sum(axis=1), kind="stable") if temporal else None
+
+
+def _progress(numbers, verbose):
     if verbose not in (1, 2):
-        return parts
+        return numbers
     from tqdm import tqdm
 
-    return tqdm(parts, total=total, unit="batch")
+    return tqdm(numbers, unit="batch")

@@ -1,5 +1,6 @@
 """Streams: a model together with the state it carries from one call to the next."""
 
+from .chains import chain_of
 from .errors import InputError
 from .layers.base import Context
 from .model import WHOLE, check_batch_size, renew_lock
@@ -29,7 +30,7 @@ class Session:
 
     def __init__(self, model):
         self.model = model
-        self._states = {}
+        self._states, self._chain = {}, None
         renew_lock(self)
 
     def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
@@ -47,6 +48,14 @@ class Session:
             The model cannot be stepped, or the number of rows is not that of the calls before.
         """
         with self._lock:
+            chain = self._chain
+            if chain is None or not chain.is_current:
+                self.model.check_ready()
+                chain = self._chain = chain_of(self.model, lambda layer: layer)
+            result = chain.step(x_t, self._states)
+            if result is not None:
+                y_t, self._states = result
+                return y_t
             carried = self.model.step_plan.carried.values()
             states = {layer: self._states.get(layer) for layer in carried}
             y_t = self.model._step(x_t, states)
@@ -76,11 +85,11 @@ class Session:
         with self._lock:
             self._states = {layers[name]: [array.copy() for array in arrays] for name, arrays in state.items()}
 
-    def _context(self, masks):
+    def _context(self, **given):
         if self.model.is_stateful:
-            return Context(states=self._states, given_masks=masks)
+            return Context(states=self._states, **given)
         try:
             carried = set(self.model.step_plan.carried.values())
         except InputError:  # a model that cannot be stepped has nothing to carry
             carried = set()
-        return Context(states=self._states, carries=carried.__contains__, given_masks=masks, continues=True)
+        return Context(states=self._states, carries=carried.__contains__, continues=True, **given)

@@ -51,5 +51,13 @@ def _reason(layer):
     if not layer.cell.compiled:
         return "step by step: an activation is a Python function"
     note = f" ({layer.policy} computed in float32)" if layer.policy not in ("float32", "float64") else ""
-    fast = getattr(layer.cell, "fast", None)
-    return f"{'fast vector' if fast else 'general'} {layer.dtype} sequence kernel{note}"
+    if layer.cell.fits_tiles:
+        return f"fast: {layer.dtype} on register tiles{note}"
+    return f"general {layer.dtype} kernel: {_obstacle(layer)}{note}"
+
+
+def _obstacle(layer):
+    """Return why a layer does not take the fast path."""
+    if layer.dtype != "float32":
+        return "not float32"
+    return "an activation looks at the whole row"

@@ -75,7 +75,7 @@ def test_several_inputs():
 def test_summary_names_the_path():
     done = run("summary", SUNSPOTS)
     assert done.returncode == 0
-    assert "fast vector float32 sequence kernel" in done.stdout
+    assert "fast: float32 on register tiles" in done.stdout
     assert "Total params" in done.stdout
 
 

@@ -10,7 +10,10 @@ import pytest
 import reference
 
 from lstm_infer.kernels import activations, vector
-from lstm_infer.kernels.activate_vector import activate_vectors
+from lstm_infer.kernels.address import address_of
+from lstm_infer.kernels.constant import Constant
+from lstm_infer.kernels.tile import Cell
+from lstm_infer.kernels.update import activate
 from lstm_infer.kernels.vector_math import ON_VECTORS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +24,7 @@ def on_vectors(name, x):
     """The activation of a float32 array, computed by the vector kernel."""
     z = np.zeros(vector.padded(x.size), np.float32)
     z[: x.size] = x
-    activate_vectors(activations.activation(name), z, 0, z.size // vector.LANES)
+    activate(Constant(Cell("simple", 1, activations.activation(name))), address_of(z), z.size // vector.LANES)
     return z[: x.size]
 
 

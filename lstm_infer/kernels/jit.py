@@ -37,6 +37,15 @@ def kernel(function):
     return dispatcher
 
 
+def inner(function):
+    """Make `function` a part of the kernels that call it: it is written into them before they are compiled.
+
+    So the compiler sees all of a kernel once, instead of once per function and again in every caller, and no call is
+    left in it.
+    """
+    return numba.njit(**OPTIONS, inline="always")(function)
+
+
 @functools.cache
 def cache_folder():
     """Return the folder of compiled kernels that belongs to this very code, or None where there is no safe one."""

@@ -1,15 +1,21 @@
-"""The register tile: a few rows times the vectors of one block, every sum in one register from the bias to the end.
+"""The register tile: a few rows times the vectors of one block, every sum in one register from the start to the end.
 
-Weights are packed once as ``[block][k][vector][lane]``. A block is what one tile finishes: for an LSTM the four gates
-of `LANES` units. Units are padded with zero weights up to whole blocks, so that nothing inside needs a mask.
+A block is what one tile finishes; its sums are its *slots*, each a vector of `LANES` units:
 
-The sum of each output begins at the bias (or at a partial sum read from memory) and takes one fused multiply-add per
-k, k ascending. Rows and vectors share no arithmetic, so a result is the same bits for every tile shape, and whether
-the sum was interrupted and kept in memory as float32 or not.
+* LSTM: the gates i, f, c, o of `LANES` units, each over [x ; h];
+* GRU: the candidate's input sum, z, r, and the candidate's recurrent sum. The first is over x alone, the last over h;
+* simple cells and Dense: up to four neighbouring vectors of units.
 
-The shape fills the register file and no more: ``rows * vectors`` sums, the shorter side of the tile held in
-registers, and one register through which the longer side passes. 3 rows x 4 gates use all of 16 registers; with the
-longer side held instead LLVM spills, and the same tile runs at 44 % of the speed.
+Weights are packed once as ``[block][k][slots that take part][lane]``, k over x, then h. Units are padded with zero
+weights up to whole blocks, so that nothing inside needs a mask.
+
+A sum begins at the bias (or at a partial sum read from memory) and takes one fused multiply-add per k, k ascending.
+Rows and slots share no arithmetic, so a result is the same bits for every tile shape, and whether the sum was
+interrupted and kept in memory as float32 or not.
+
+The shape fills the register file and no more: ``rows * slots`` sums, the shorter side of the tile held in registers,
+and one register through which the longer side passes. 6 rows x 4 slots use 29 of 32 registers, 3 x 4 all of 16; with
+the longer side held instead LLVM spills, and the same tile runs at 44 % of the speed.
 """
 
 from typing import NamedTuple
@@ -19,146 +25,222 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import kernel
-from .vector import LANES, MACHINE, aligned, broadcast, count, data, fma, i64, load, offset, store
+from .activations import LINEAR, Activation
+from .address import pointer
+from .constant import get
+from .jit import inner
+from .vector import LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, store
+
+NOTHING = Activation(LINEAR)
+MOST_ROWS = 8
+"""Rows of a tile beyond which nothing is gained; each number of rows is compiled."""
+
+
+class Cell(NamedTuple):
+    """What the compiler is told of a cell (or a Dense layer): hashable, the value of a `Constant`.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `SLOTS`.
+    wide : int
+        Neighbouring unit vectors in a block.
+    activation, recurrent_activation : Activation
+    """
+
+    kind: str
+    wide: int
+    activation: Activation = NOTHING
+    recurrent_activation: Activation = NOTHING
+
+    @property
+    def slots(self):
+        """Sums of a unit vector."""
+        return len(set(sum(SLOTS[self.kind], ())))
+
+    @property
+    def x_slots(self):
+        return SLOTS[self.kind][0] if self.wide == 1 else tuple(range(self.wide))
+
+    @property
+    def h_slots(self):
+        return SLOTS[self.kind][1] if self.wide == 1 else tuple(range(self.wide))
+
+    @property
+    def sums(self):
+        """Sums of a block."""
+        return self.slots * self.wide
+
+    @property
+    def x_width(self):
+        """Floats in a block's weights for one element of x."""
+        return len(self.x_slots) * LANES
+
+    @property
+    def h_width(self):
+        return len(self.h_slots) * LANES
+
+    @property
+    def grain(self):
+        """Unit vectors that one thread must compute together."""
+        return 4 if self.kind == "gru_reset_before" else self.wide
+
+    @property
+    def carries(self):
+        """Whether it has a carry state c besides h."""
+        return self.kind == "lstm"
+
+    @property
+    def meetings(self):
+        """How often threads that share a timestep must meet in it."""
+        return 2 if self.kind == "gru_reset_before" else 1
+
+    @property
+    def most_rows(self):
+        """Rows of the largest tile that stays in registers."""
+        rows = 1
+        while (rows + 1) * self.sums + min(rows + 1, self.sums) + 1 <= MACHINE.registers and rows < MOST_ROWS:
+            rows += 1
+        return rows
+
+
+SLOTS = {  # kind -> the slots that take part in the product over x, and in that over h
+    "lstm": ((0, 1, 2, 3), (0, 1, 2, 3)),
+    "gru": ((0, 1, 2), (1, 2, 3)),
+    "gru_reset_before": ((0, 1, 2), (1, 2)),
+    "simple": ((0,), (0,)),
+}
 
 
 class Rows(NamedTuple):
-    """Rows of numbers in a flat array: element k of row r is ``array[first + r * row + k]``."""
+    """Rows of floats: row r begins at ``address + 4 * r * row``."""
 
-    array: np.ndarray
-    first: int
+    address: int
     row: int
 
 
 class Vectors(NamedTuple):
-    """Vectors in a flat array: vector v of row r begins at ``array[first + r * row + v * vector]``."""
+    """Vectors of floats: slot v of row r begins at ``address + 4 * (r * row + v * slot)``."""
 
-    array: np.ndarray
-    first: int
+    address: int
     row: int
-    vector: int
+    slot: int
 
 
-def most_rows(vectors):
-    """Return the rows of the largest tile of so many vectors that stays in registers."""
-    rows = 1
-    while (rows + 1) * vectors + min(rows + 1, vectors) + 1 <= MACHINE.registers:
-        rows += 1
-    return rows
-
-
-def pack(weights, vectors):
-    """Return `weights` as tiles read them.
+def pack(*parts, wide=1):
+    """Return weights as tiles read them.
 
     Parameters
     ----------
-    weights : (k, vectors, units) array
+    *parts : (k, slots, units) arrays
+        The slots that take part may differ from part to part: x, then h.
+    wide : int
+        Neighbouring unit vectors in a block, each a slot of its own (the parts then have one).
 
     Returns
     -------
-    (blocks * k * vectors * LANES,) float32 array, aligned
+    flat float32 array, aligned
     """
-    k, _, units = weights.shape
-    blocks = -(-units // LANES)
-    packed = aligned(blocks, k, vectors, LANES)
-    padded = np.zeros((k, vectors, blocks * LANES), np.float32)
-    padded[:, :, :units] = weights
-    packed[:] = padded.reshape(k, vectors, blocks, LANES).transpose(2, 0, 1, 3)
+    units = parts[0].shape[2]
+    blocks = -(-units // (LANES * wide))
+    sizes = [k * slots * wide * LANES for k, slots, _ in (part.shape for part in parts)]
+    packed, at = aligned(blocks, sum(sizes)), 0
+    packed[:] = 0
+    for part, size in zip(parts, sizes, strict=True):
+        k, slots, _ = part.shape
+        padded = np.zeros((k, slots, blocks * wide * LANES), np.float32)
+        padded[:, :, :units] = part
+        padded = padded.reshape(k, slots, blocks, wide, LANES).transpose(2, 0, 1, 3, 4)
+        packed[:, at : at + size] = padded.reshape(blocks, size)
+        at += size
     return packed.reshape(-1)
 
 
 # ---------------------------------------------------------------- emitting
-def _accumulate(builder, sums, rows, vectors, a, a_row, n, w):
-    """Return ``sums[r, v] + sum over k < n of a[r, k] * w[k, v]``, with `sums` a list by row, then vector."""
-    row = [offset(builder, a, builder.mul(a_row, i64(r))) for r in range(rows)]
+def _accumulate(builder, sums, rows, a, n, w, slots, of):
+    """Return ``sums[r, v] + sum over k < n of a[r, k] * w[k, v]`` for v in `slots` of the `of` sums of each row."""
 
     def body(k, sums):
         sums = list(sums)
-        w_k = offset(builder, w, builder.mul(k, i64(vectors * LANES)))
-        values = [lambda r=r: broadcast(builder, builder.load(offset(builder, row[r], k))) for r in range(rows)]
-        weights = [lambda v=v: load(builder, w_k, v * LANES) for v in range(vectors)]
-        short, long = (values, weights) if rows <= vectors else (weights, values)
-        held = [read() for read in short]
-        for m, read in enumerate(long):
-            passing = read()
+        w_k = offset(builder, w, builder.mul(k, i64(len(slots) * LANES)))
+        values = [lambda r=r: broadcast(builder, builder.load(offset(builder, a[r], k))) for r in range(rows)]
+        weights = [lambda v=v: load(builder, w_k, v * LANES) for v in range(len(slots))]
+        rows_are_held = rows <= len(slots)
+        held, passing = (values, weights) if rows_are_held else (weights, values)
+        held = [read() for read in held]
+        for m, read in enumerate(passing):
+            one = read()
             for n, other in enumerate(held):
-                at = n * vectors + m if rows <= vectors else m * vectors + n
-                sums[at] = fma(builder, passing, other, sums[at])
+                r, v = (n, m) if rows_are_held else (m, n)
+                at = r * of + slots[v]
+                sums[at] = fma(builder, one, other, sums[at])
         return sums
 
     return count(builder, n, sums, body, name="k")
 
 
-def _unpack(context, builder, kind, value):
-    """Return (pointer to the first element, strides...) of a `Rows` or `Vectors`."""
-    array, first, *strides = (builder.extract_value(value, k) for k in range(len(kind.types)))
-    return offset(builder, data(context, builder, kind.types[0], array), first), *strides
+def _unpack(builder, value, n):
+    """Return (pointer, strides...) of a `Rows` or `Vectors`."""
+    first, *strides = (builder.extract_value(value, k) for k in range(n))
+    return pointer(builder, first), *strides
 
 
-def _emit_tile(builder, rows, vectors, start, a, n, w, z):
+def _emit_tile(builder, cell, rows, start, a, n_x, n_h, w, z):
     def places(view):
-        pointer, row, vector = view
+        first, row, slot = view
         return [
-            offset(builder, pointer, builder.add(builder.mul(row, i64(r)), builder.mul(vector, i64(v))))
+            offset(builder, first, builder.add(builder.mul(row, i64(r)), builder.mul(slot, i64(v))))
             for r in range(rows)
-            for v in range(vectors)
+            for v in range(cell.sums)
         ]
 
+    first, row = a
+    a = [offset(builder, first, builder.mul(row, i64(r))) for r in range(rows)]
     sums = [load(builder, place) for place in places(start)]
-    sums = _accumulate(builder, sums, rows, vectors, *a, n, w)
+    if cell.x_slots == cell.h_slots:
+        sums = _accumulate(builder, sums, rows, a, builder.add(n_x, n_h), w, cell.x_slots, cell.sums)
+    else:
+        sums = _accumulate(builder, sums, rows, a, n_x, w, cell.x_slots, cell.sums)
+        a, w = [offset(builder, p, n_x) for p in a], offset(builder, w, builder.mul(n_x, i64(cell.x_width)))
+        sums = _accumulate(builder, sums, rows, a, n_h, w, cell.h_slots, cell.sums)
     for value, place in zip(sums, places(z), strict=True):
         store(builder, value, place)
 
 
-def make_tile(vectors):
-    """Return the intrinsic ``tile(rows, start, a, n, w, w0, z)`` for blocks of so many vectors.
+@intrinsic
+def tile(typingctx, cell, rows, start, a, n_x, n_h, w, z):
+    """Write ``z = start + a @ w`` for 1 to ``cell.most_rows`` rows.
 
-    It writes ``z = start + a @ w`` for 1 to ``most_rows(vectors)`` rows: `start` and `z` are `Vectors`, `a` is `Rows`
-    of `n` elements, and the block's weights begin at ``w[w0]``. `start` and `z` may be the same.
+    `start` and `z` are `Vectors`, and may be the same; `a` is `Rows` of `n_x` elements of x, then `n_h` of h; `w` is
+    the address of the block's weights for the first of them.
     """
 
-    @intrinsic
-    def tile(typingctx, rows, start, a, n, w, w0, z):
-        def codegen(context, builder, sig, args):
-            rows, _, _, n, w, w0, _ = args
-            start, a, z = (_unpack(context, builder, sig.args[k], args[k]) for k in (1, 2, 6))
-            w = offset(builder, data(context, builder, sig.args[4], w), w0)
-            done = builder.append_basic_block("tile.done")
-            switch = builder.switch(rows, done)
-            for m in range(1, most_rows(vectors) + 1):
-                case = builder.append_basic_block(f"tile.{m}")
-                switch.add_case(ir.Constant(rows.type, m), case)
-                builder.position_at_end(case)
-                _emit_tile(builder, m, vectors, start, a, n, w, z)
-                builder.branch(done)
-            builder.position_at_end(done)
-            return context.get_dummy_value()
+    def codegen(context, builder, sig, args):
+        _, rows, start, a, n_x, n_h, w, z = args
+        start, a, z = _unpack(builder, start, 3), _unpack(builder, a, 2), _unpack(builder, z, 3)
+        w = pointer(builder, w)
+        done = builder.append_basic_block("tile.done")
+        switch = builder.switch(rows, done)
+        for m in range(1, cell.value.most_rows + 1):
+            case = builder.append_basic_block(f"tile.{m}")
+            switch.add_case(ir.Constant(rows.type, m), case)
+            builder.position_at_end(case)
+            _emit_tile(builder, cell.value, m, start, a, n_x, n_h, w, z)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
 
-        return types.void(types.int64, start, a, types.int64, w, types.int64, z), codegen
-
-    return tile
+    i = types.int64
+    return types.void(cell, i, start, a, i, i, i, z), codegen
 
 
-def make_product(vectors):
-    """Return the kernel ``product(start, a, rows, n, w, w0, z)``: a tile over any number of rows, shared out evenly."""
-    tile, largest = make_tile(vectors), most_rows(vectors)
-
-    @kernel
-    def product(start, a, rows, n, w, w0, z):
-        tiles = (rows + largest - 1) // largest
-        row = 0
-        for i in range(tiles):
-            m = (rows - row + tiles - i - 1) // (tiles - i)
-            tile(
-                m,
-                Vectors(start.array, start.first + row * start.row, start.row, start.vector),
-                Rows(a.array, a.first + row * a.row, a.row),
-                n,
-                w,
-                w0,
-                Vectors(z.array, z.first + row * z.row, z.row, z.vector),
-            )
-            row += m
-
-    return product
+@inner
+def product(cell, start, a, rows, n_x, n_h, w, z):
+    """A tile over any number of rows, shared out evenly."""
+    largest = get(cell, "most_rows")
+    tiles = (rows + largest - 1) // largest
+    for k in range(tiles):
+        r0, r1 = rows * k // tiles, rows * (k + 1) // tiles
+        some = Vectors(start.address + 4 * r0 * start.row, start.row, start.slot)
+        to = Vectors(z.address + 4 * r0 * z.row, z.row, z.slot)
+        tile(cell, r1 - r0, some, Rows(a.address + 4 * r0 * a.row, a.row), n_x, n_h, w, to)

@@ -83,12 +83,12 @@ def sigmoid(builder, x):
     return builder.fdiv(one, fma(builder, p, _power_of_two(builder, n), one))
 
 
-def tanh(builder, x):
-    """``x * P(x2) / Q(x2)``, fitted to the least relative error up to 9.02, where float32 tanh is 1.
+def tanh_parts(builder, x):
+    """Return n, d with ``tanh(x) = n / d``: ``n = x * P(x2)``, ``d = Q(x2)``.
 
-    The quotient comes first: it is near 1 for small x, where a product with x first could be subnormal.
+    Fitted to the least relative error up to 9.02, where float32 tanh is 1. The rounded quotient may exceed 1 by one
+    unit in the last place.
     """
-    one = const(1.0)
     x = clip(builder, x, const(-9.02), const(9.02))
     x2 = builder.fmul(x, x)
     p = polynomial(
@@ -98,8 +98,31 @@ def tanh(builder, x):
     q = polynomial(
         builder, x2, 7.631820153619628e-07, 0.0003260163648519665, 0.02581760287284851, 0.4670119285583496, 1.0
     )
-    # the rounded quotient may exceed 1 by one unit in the last place
-    return clip(builder, builder.fmul(x, builder.fdiv(p, q)), const(-1.0), one)
+    return builder.fmul(x, p), q
+
+
+def tanh(builder, x):
+    n, d = tanh_parts(builder, x)
+    # for a subnormal x the product with P rounds away what a relative error of 5 ulp needs
+    small = builder.fcmp_ordered("<", absolute(builder, x), const(1e-5))
+    return clip(builder, builder.select(small, x, builder.fdiv(n, d)), const(-1.0), const(1.0))
+
+
+def one_plus_exp_negative(builder, x):
+    """``1 + exp(-x)``, for the sigmoid of a gate: cheaper than `sigmoid`, accurate to 1e-7 after the division.
+
+    The power of two is fitted to the least relative error on [-1/2, 1/2]. At the limits, exp(-x) is 2**-126 and 2**100,
+    which leaves room for a factor.
+    """
+    t = clip(builder, builder.fmul(x, const(-1.4426950408889634)), const(-126.0), const(100.0))
+    shifted = builder.fadd(t, const(ROUND))
+    r = builder.fsub(t, builder.fsub(shifted, const(ROUND)))
+    p = polynomial(
+        builder, r, 0.0013276475947350264, 0.009675541892647743, 0.05550713092088699, 0.24022120237350464,
+        0.6931469440460205, 1.0000001192092896
+    )  # fmt: skip
+    n = builder.sub(builder.bitcast(shifted, INTS), ir.Constant(INTS, [0x4B400000] * INTS.count))
+    return fma(builder, p, _power_of_two(builder, n), const(1.0))
 
 
 # ---------------------------------------------------------------- what the other activations need

@@ -4,6 +4,7 @@ A layer called on arrays computes; called on `Tensor` objects it records a `Node
 know nothing of files and Keras versions: what a version changes reaches them as `Semantics`.
 """
 
+import copy
 import functools
 import inspect
 import itertools
@@ -76,12 +77,20 @@ class Context:
     continues : bool
         Whether the sequence continues the one of the call before: then the output before the first timestep is that
         call's last one, not zeros.
+    threads : int
+        The most threads that a layer may use.
     """
 
-    def __init__(self, states=None, carries=None, given_masks=(), continues=False):
-        self.given_masks, self.continues = given_masks, continues
+    def __init__(self, states=None, carries=None, given_masks=(), continues=False, threads=1):
+        self.given_masks, self.continues, self.threads = given_masks, continues, threads
         self.states = {} if states is None else states
         self.carries = carries or (lambda layer: layer.stateful)
+
+    def with_threads(self, threads):
+        """Return the same context for layers that may use only so many threads."""
+        other = copy.copy(self)
+        other.threads = threads
+        return other
 
     def is_given(self, mask):
         """Whether `mask` is one that the caller gave."""
@@ -139,6 +148,8 @@ class Layer:
     per_timestep = False
     """Whether each timestep is computed by itself, so that the layer can follow `Model.step`."""
     stateful = False
+    changes = 0
+    """How often any layer of this process has got new weights or semantics."""
     config_names = ()
     """The constructor arguments that `get_config` returns, each an attribute of the same name."""
 
@@ -241,6 +252,7 @@ class Layer:
 
     def assign(self, arrays):
         """Take `arrays` (by name, of the expected shapes) as weights: cast once, read-only from now on."""
+        Layer.changes += 1
         weights = {}
         for name, array in arrays.items():
             array = np.array(array, self.dtype, order="C", copy=True)
@@ -340,6 +352,7 @@ class Layer:
 
     def adopt(self, semantics):
         """Follow the Keras that `semantics` describes, here and in the layers inside."""
+        Layer.changes += 1
         self.semantics = semantics
         for child in self.children().values():
             child.adopt(semantics)

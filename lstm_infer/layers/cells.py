@@ -7,9 +7,11 @@ contain the cell of the same name and drive its fused sequence kernel; `RNN` com
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import gru, lstm, lstm_fast, simple_rnn
+from ..kernels import gates, gru, lstm, packing, simple_rnn
 from ..kernels.product import dense
-from . import activations
+from ..kernels.sequence import PREVIOUS
+from ..kernels.update import functions_of
+from . import activations, sequences
 from .base import Layer, readonly
 from .structure import flatten
 
@@ -28,6 +30,7 @@ class _Cell(Layer):
             raise InputError(f"layer '{self.name}': found implementation={implementation!r}, expected 1 or 2")
         self.units, self.use_bias, self.implementation = int(units), use_bias, implementation
         self.given_activations = {"activation": activation}
+        self.packed, self._steppers = None, {}
         self.settle_activations()
 
     def settle_activations(self):
@@ -48,6 +51,47 @@ class _Cell(Layer):
     def compiled(self):
         """Whether the kernels know all activations of the cell."""
         return not any(callable(f) for f in self.functions.values())
+
+    @property
+    def fits_tiles(self):
+        """Whether the fused kernels on register tiles can compute this cell."""
+        return self.compiled and packing.knows(self.dtype, *self.functions.values())
+
+    def sequence(self, x, mask, backwards, masked_output, states, y, threads=1):
+        """The fused loop over a sequence; parameters as in `sequences.run`."""
+        if self.packed is not None:
+            sequences.run(self.packed, x, mask, backwards, masked_output, states, y, threads)
+        else:
+            mask = np.empty((len(x), 0), bool) if mask is None else mask
+            self.general_sequence(readonly(x), readonly(mask), self.params, backwards, masked_output, *states, y)
+
+    def stepper(self, rows, is_output):
+        """Return a function for one timestep again and again (`sequences.make_stepper`)."""
+        return sequences.make_stepper(self.packed, rows, is_output)
+
+    def __call__(self, inputs, *args, **kwargs):
+        """Compute one timestep, or record a call on symbolic tensors."""
+        if self.packed is not None and self.implementation == 2 and len(args) == 1 and not kwargs:
+            try:
+                stepper = self._steppers.get(len(inputs))
+                if stepper is None:
+                    stepper = self._steppers[len(inputs)] = self.stepper(len(inputs), is_output=False)
+                result = stepper(inputs, args[0])
+            except (TypeError, ValueError):
+                result = None
+            if result is not None:
+                return result
+        return super().__call__(inputs, *args, **kwargs)
+
+    def step(self, x_t, *states):
+        """One timestep; `states` in place."""
+        if self.packed is not None:
+            y = np.empty((len(x_t), 1, self.units), np.float32)
+            sequences.run(self.packed, x_t[:, None], None, False, PREVIOUS, list(states), y, threads=1)
+        elif self.compiled:
+            self.general_step(readonly(x_t), self.params, *states)
+        else:
+            self.step_with_functions(x_t, *states)
 
     @property
     def state_size(self):
@@ -96,7 +140,7 @@ class _Cell(Layer):
         """
         states = [np.array(state, self.dtype, order="C") for state in flatten(states)]
         self._check(inputs, states)
-        self.step(readonly(inputs), *states)
+        self.step(np.ascontiguousarray(inputs), *states)
         return states[0], states
 
     def _check(self, x_t, states):
@@ -182,31 +226,30 @@ class LSTMCell(_Cell):
         bias = self.weights.get("bias", np.zeros(4 * self.units, self.dtype))
         f, g = self.functions["activation"], self.functions["recurrent_activation"]
         self.params = lstm.LSTMParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f, g)
-        self.gate_params = lstm.split_gates(self.params) if self.implementation == 1 else None
-        self.fast = lstm_fast.pack_lstm(self.params) if lstm_fast.knows(self.params) else None
+        self._steppers = {}
+        self.packed = packing.pack_lstm(*self.params) if self.fits_tiles else None
+        if self.implementation == 1:
+            self.gate_params = lstm.split_gates(self.params)
+            self.packed_gates = packing.pack_lstm_gates(*self.params[:3]) if self.fits_tiles else None
+
+    general_step, general_sequence = staticmethod(lstm.step_fused), staticmethod(lstm.sequence)
 
     def step(self, x_t, h, c):
         """One timestep; `h` and `c` in place."""
-        if not self.compiled:
-            i, f, candidate, o = np.split(self.preactivations(x_t, h), 4, axis=1)
-            c[:] = self.g(f) * c + self.g(i) * self.f(candidate)
-            h[:] = self.g(o) * self.f(c)
-        elif self.implementation == 1:
-            if self.fast:
-                lstm_fast.step_gates(x_t, self.gate_params, self.fast, h, c)
-            else:
-                lstm.step_gates(x_t, self.gate_params, h, c)
-        elif self.fast:
-            lstm_fast.step_fused(x_t, self.fast, h, c)
+        if self.implementation != 1 or not self.compiled:
+            super().step(x_t, h, c)
+        elif self.packed is None:
+            lstm.step_gates(readonly(x_t), self.gate_params, h, c)
         else:
-            lstm.step_fused(x_t, self.params, h, c)
+            (rows, features), update = x_t.shape, functions_of(self.packed.cell)[0]
+            own = np.empty(gates.scratch_size(features, self.units), np.float32)
+            gates.compiled()(self.packed_gates, update, x_t, h, c, rows, features, self.units, own)
 
-    def sequence(self, x, mask, backwards, masked_output, states, y):
-        """The fused loop over a sequence; `states` in place, `y` written."""
-        if self.fast:
-            lstm_fast.sequence(x, mask, self.fast, backwards, masked_output, *states, y)
-        else:
-            lstm.sequence(x, mask, self.params, backwards, masked_output, *states, y)
+    def step_with_functions(self, x_t, h, c):
+        """`step`, with activations that are Python functions."""
+        i, f, candidate, o = np.split(self.preactivations(x_t, h), 4, axis=1)
+        c[:] = self.g(f) * c + self.g(i) * self.f(candidate)
+        h[:] = self.g(o) * self.f(c)
 
 
 class GRUCell(_Cell):
@@ -270,12 +313,14 @@ class GRUCell(_Cell):
             self.params = gru.GRUParams(
                 self.weights["kernel"], gates, candidate, bias[0], bias[1], f, g, bool(self.reset_after)
             )
+            weights = self.weights["kernel"], recurrent, bias, f, g, self.reset_after
+            self._steppers = {}
+            self.packed = packing.pack_gru(*weights) if self.fits_tiles else None
 
-    def step(self, x_t, h):
-        """One timestep; `h` in place."""
-        if self.compiled:
-            gru.step(x_t, self.params, h)
-            return
+    general_step, general_sequence = staticmethod(gru.step), staticmethod(gru.sequence)
+
+    def step_with_functions(self, x_t, h):
+        """`step`, with activations that are Python functions."""
         u, (bias, recurrent_bias) = self.units, self.biases
         x_part = self.product(x_t, "kernel", bias)
         gates = x_part[:, : 2 * u] + self.product(h, "recurrent_kernel", recurrent_bias, slice(2 * u))
@@ -286,10 +331,6 @@ class GRUCell(_Cell):
         else:
             inner = self.product(r * h, "recurrent_kernel", recurrent_bias, last)  # whose bias is zero then
         h[:] = z * h + (1 - z) * self.f(x_part[:, last] + inner)
-
-    def sequence(self, x, mask, backwards, masked_output, states, y):
-        """The fused loop over a sequence; `states` in place, `y` written."""
-        gru.sequence(x, mask, self.params, backwards, masked_output, *states, y)
 
 
 class SimpleRNNCell(_Cell):
@@ -324,17 +365,14 @@ class SimpleRNNCell(_Cell):
             bias = self.weights.get("bias", np.zeros(self.units, self.dtype))
             f = self.functions["activation"]
             self.params = simple_rnn.SimpleRNNParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f)
+            self._steppers = {}
+            self.packed = packing.pack_simple(*self.params) if self.fits_tiles else None
 
-    def step(self, x_t, h):
-        """One timestep; `h` in place."""
-        if self.compiled:
-            simple_rnn.step(x_t, self.params, h)
-        else:
-            h[:] = self.f(self.preactivations(x_t, h))
+    general_step, general_sequence = staticmethod(simple_rnn.step), staticmethod(simple_rnn.sequence)
 
-    def sequence(self, x, mask, backwards, masked_output, states, y):
-        """The fused loop over a sequence; `states` in place, `y` written."""
-        simple_rnn.sequence(x, mask, self.params, backwards, masked_output, *states, y)
+    def step_with_functions(self, x_t, h):
+        """`step`, with activations that are Python functions."""
+        h[:] = self.f(self.preactivations(x_t, h))
 
 
 class StackedRNNCells(Layer):

@@ -3,9 +3,15 @@
 import numpy as np
 
 from ..errors import InputError
+from ..kernels import dense as tiles
+from ..kernels import packing
 from ..kernels.product import dense
+from ..kernels.tile import NOTHING
+from ..kernels.update import activation_function
 from . import activations
 from .base import Layer, Node, Tensor, readonly
+
+empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
 
 class InputLayer(Layer):
@@ -127,8 +133,18 @@ class Dense(_Activated):
     def build_from(self, weights):
         self.build((None, weights[0].shape[0]))
 
+    def adopt(self, semantics):
+        super().adopt(semantics)
+        if self.weights:
+            self.pack()
+
     def pack(self):
         self.bias = self.weights.get("bias", np.zeros(self.units, self.dtype))
+        self.packed = None
+        if self.dtype == np.float32:
+            fits = not callable(self.function) and packing.knows(self.dtype, self.function)
+            f, self.last = (self.function, None) if fits else (NOTHING, self.function)
+            self.packed = packing.pack_dense(self.weights["kernel"], self.bias, f)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
@@ -137,11 +153,33 @@ class Dense(_Activated):
         features = len(self.weights["kernel"])
         if inputs.shape[-1] != features:
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
-        rows = readonly(inputs.reshape(-1, inputs.shape[-1]))
-        y = np.empty((len(rows), self.units), self.dtype)
+        x = np.ascontiguousarray(inputs)
+        y = np.empty((*inputs.shape[:-1], self.units), self.dtype)
+        if self.packed is None:
+            return self._compute_generally(x.reshape(-1, features), y)
+        packed, rows = self.packed, y.size // self.units
+        f, own = activation_function(packed.cell), np.empty(tiles.SCRATCH, np.float32)
+        tiles.compiled(packed.loop)(packed.loop, packed.weights, f, x, y, rows, features, self.units, own)
+        return y if self.last is None else activations.apply(self.last, y)
+
+    def stepper(self, rows):
+        """Return a function that computes so many rows, (rows, features), again and again."""
+        packed, shape, scratch = self.packed, (rows, self.units), tiles.SCRATCH
+        numbers = (rows, packed.features, self.units)
+        entry, f = tiles.compiled(packed.loop), activation_function(packed.cell)
+        loop, weights = packed.loop, packed.weights
+
+        def compute(x):
+            y = empty(shape, FLOAT32)
+            entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
+            return y
+
+        return compute
+
+    def _compute_generally(self, rows, y):
         coded = not callable(self.function)
-        dense(rows, self.weights["kernel"], self.bias, self.function if coded else activations.get(None), y)
-        y = y.reshape(*inputs.shape[:-1], self.units)
+        f = self.function if coded else activations.get(None)
+        dense(readonly(rows), self.weights["kernel"], self.bias, f, y.reshape(-1, self.units))
         return y if coded else activations.apply(self.function, y)
 
 

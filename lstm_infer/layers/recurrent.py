@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels.sequence import PREVIOUS, STATE, ZERO
-from .base import Layer, readonly
+from .base import Layer
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, command, output_size_of, state_sizes
 from .structure import flatten, pack_like
 
@@ -289,8 +289,8 @@ class _FusedRNN(RNN):
         if rule == PREVIOUS and context.continues and context.carries(self):
             rule = STATE  # the output before the first timestep is the state it begins with
         y = np.empty((batch, timesteps if self.return_sequences else 1, self.units), self.dtype)
-        mask = readonly(np.empty((batch, 0), bool) if mask is None else mask)
-        self.cell.sequence(readonly(x), mask, self.go_backwards, rule, states, y)
+        x = np.ascontiguousarray(x)
+        self.cell.sequence(x, mask, self.go_backwards, rule, states, y, context.threads)
         return y, states
 
 

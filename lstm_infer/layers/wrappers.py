@@ -3,9 +3,11 @@
 import numpy as np
 
 from ..errors import InputError
+from ..threads import each
 from .base import Context, Layer
 from .cells import StackedRNNCells
 from .recurrent import RNN
+from .sequences import SHARED_WORK
 from .structure import flatten
 
 MERGES = {
@@ -133,18 +135,28 @@ class Bidirectional(Layer):
             raise InputError(f"layer '{self.name}': found {len(states)} states, expected {sum(counts)}")
         halves = [states[: counts[0]], states[counts[0] :]]
         if not self.semantics.stateful_keeps_given_state:
-            context = Context(carries=lambda layer: False)
-        ends = []
-        for layer, half in zip(self.children().values(), halves, strict=True):
-            outputs, _ = layer.run(inputs, None, context, mask=applied, initial_state=half)
-            ends.append(outputs if layer.return_state else [outputs])
-        (y, *states), (back, *back_states) = ends
+            context = Context(carries=lambda layer: False, threads=context.threads)
+        ends = {}
+
+        def run(layer, half):
+            outputs, _ = layer.run(inputs, None, beside, mask=applied, initial_state=half)
+            ends[layer] = outputs if layer.return_state else [outputs]
+
+        sides = min(2, context.threads) if self._work(inputs) >= SHARED_WORK else 1
+        beside = context.with_threads(context.threads // sides)
+        each(sides, zip(self.children().values(), halves, strict=True), lambda side: run(*side))
+        (y, *states), (back, *back_states) = (ends[layer] for layer in self.children().values())
         if self.return_sequences:
             axis = 0 if self.forward_layer.time_major else 1
             back = np.flip(back, axis)
         outputs = [y, back] if self.merge_mode is None else [MERGES[self.merge_mode](y, back)]
         outputs += states + back_states
         return (outputs if len(outputs) > 1 else outputs[0]), self.compute_mask(inputs, travelling)
+
+
+    def _work(self, inputs):
+        """About the multiply-adds of one direction."""
+        return inputs.size // inputs.shape[-1] * self.forward_layer.count_params()
 
 
 def _reversed_copy(layer):

@@ -1,0 +1,93 @@
+"""Where threads that share a call meet: an atomic counter, and waiting that never hogs a core for long.
+
+A thread that waits spins for about ten microseconds and then gives its core away between looks, so that more threads
+than cores still come to an end. Whoever cannot come sets the second number, which sends all others home.
+"""
+
+import os
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from .address import pointer
+from .jit import inner
+from .vector import I32, I64, i64, offset
+
+SPINS = 2000
+YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"
+X86 = "86" in cpu_target.target_context.codegen().magic_tuple()[0]
+
+
+@intrinsic
+def _arrive(typingctx, meeting):
+    """Add 1 to the counter."""
+
+    def codegen(context, builder, sig, args):
+        counter = pointer(builder, args[0], I64)
+        builder.atomic_rmw("add", counter, i64(1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
+def _look(typingctx, meeting, n):
+    """Read one of the numbers, and everything that others wrote before they changed it."""
+
+    def codegen(context, builder, sig, args):
+        counter = pointer(builder, args[0], I64)
+        return builder.load_atomic(offset(builder, counter, args[1]), "acquire", align=8)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _pause(typingctx):
+    """Tell the core that this is a waiting loop."""
+
+    def codegen(context, builder, sig, args):
+        if X86:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _give_away(typingctx):
+    """Let another thread have the core."""
+
+    def codegen(context, builder, sig, args):
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I32, []), YIELD)
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@inner
+def meet(meeting, parts, times):
+    """Wait until all parts have come here for the `times`-th time; return whether all came.
+
+    Parameters
+    ----------
+    meeting : int
+        Address of two int64: the counter, and whether somebody will not come.
+    """
+    if parts == 1:
+        return True
+    _arrive(meeting)
+    spins = 0
+    while _look(meeting, 0) < times * parts:
+        if _look(meeting, 1) != 0:
+            return False
+        spins += 1
+        if spins < SPINS:
+            _pause()
+        else:
+            _give_away()
+    return True

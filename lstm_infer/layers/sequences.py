@@ -1,0 +1,184 @@
+"""Between a recurrent layer and its fused kernel: which rows, how many timesteps of each, in how many threads.
+
+The kernel knows no masks. A row's real timesteps are listed once, rows are ordered by their number, and what stands at
+masked timesteps is filled in afterwards.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels import fused
+from ..kernels.address import KINDS, address_of
+from ..kernels.sequence import fill_masked
+from ..kernels.update import functions_of
+from ..threads import together
+
+empty, FLOAT32 = np.empty, np.dtype(np.float32)
+
+CACHE = 16 << 20
+"""Bytes of weights up to which reading them again for a few more rows costs little."""
+SHARED_WORK = 20_000_000
+"""Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
+ROWS_EACH = 8
+"""Rows per thread from which every thread takes rows, instead of units of all rows."""
+
+
+def run(packed, x, mask, backwards, masked_output, states, y, threads):
+    """Drive the fused kernel of a cell over a batch.
+
+    Parameters
+    ----------
+    packed : packing.Packed
+    x : (batch, timesteps, features) C-contiguous float32 array
+    mask : (batch, timesteps) bool array or None
+        True where a timestep counts.
+    backwards : bool
+    masked_output : int
+        What to emit at a masked timestep: a code of ``kernels.sequence``.
+    states : list of (batch, units) C-contiguous arrays
+        In place.
+    y : (batch, timesteps or 1, units) C-contiguous array, written
+    threads : int
+        The most threads to use.
+    """
+    order, times = (None, None) if mask is None else _real_timesteps(mask)
+    h0 = None if mask is None else states[0].copy()
+    call = _Call(packed, x, order, times, backwards, states, y)
+    work = len(x) * x.shape[1] * packed.weights.size
+    if threads == 1 or work < SHARED_WORK:
+        call.compute_rows(0, 1)
+    elif len(x) >= ROWS_EACH * threads:
+        together(threads, call.compute_rows)
+    else:
+        call.compute_units(threads)
+    if mask is not None:
+        fill_masked(mask, backwards, masked_output, h0, y)
+
+
+def _real_timesteps(mask):
+    """Return `fused.Job.order` and `fused.Job.times` (None where they are 0, 1, 2, ...) as arrays."""
+    counts = mask.sum(axis=1)
+    rows = np.argsort(-counts, kind="stable")
+    first = np.cumsum(counts) - counts
+    right_padded = (mask[:, :-1] >= mask[:, 1:]).all()
+    times = None if right_padded else np.nonzero(mask)[1].astype(np.int64)
+    return np.stack([rows, counts[rows], first[rows]]).astype(np.int64), times
+
+
+class _Call(NamedTuple):
+    """A batch on its way through a kernel."""
+
+    packed: object
+    x: np.ndarray
+    order: np.ndarray
+    times: np.ndarray
+    backwards: bool
+    states: list
+    y: np.ndarray
+
+    def compute_rows(self, part, parts):
+        """Compute every `parts`-th row; or, where all are equally long, a run of them."""
+        if self.order is None:
+            first, last = len(self.x) * part // parts, len(self.x) * (part + 1) // parts
+        else:
+            order = self.order[:, part::parts]
+            first, last = 0, order.shape[1]
+        groups = -(-(last - first) // fused.ROWS_AT_ONCE)
+        for k in range(groups):
+            r0, r1 = (first + (last - first) * n // groups for n in (k, k + 1))
+            if self.order is None:
+                self.compute(*self.plan(r1 - r0, row=r0))
+            else:
+                some = np.ascontiguousarray(order[:, r0:r1])
+                self.compute(*self.plan(r1 - r0, order=address_of(some)))
+
+    def compute_units(self, threads):
+        """Compute all rows in several threads, each some of the units of every timestep."""
+        groups = -(-len(self.x) // fused.ROWS_AT_ONCE)
+        for k in range(groups):
+            r0, r1 = (len(self.x) * n // groups for n in (k, k + 1))
+            some = None if self.order is None else np.ascontiguousarray(self.order[:, r0:r1])
+            where = {"row": r0} if some is None else {"order": address_of(some)}
+            meeting = np.zeros(2, np.int64)
+            shared = np.empty(self.plan(r1 - r0)[1], np.float32)
+            plan = functools.partial(
+                self.plan, r1 - r0, shared=address_of(shared), meeting=address_of(meeting), **where
+            )
+            together(
+                threads,
+                lambda part, parts, plan=plan: self.compute(*plan(part=part, parts=parts)),
+                give_up=functools.partial(meeting.__setitem__, 1, 1),
+            )
+
+    def plan(self, rows, row=0, order=0, part=0, parts=1, shared=0, meeting=0):
+        """Return the arguments of `compute`: a `fused.Job` as an array, and the scratch it needs."""
+        cell, (_, timesteps, features) = self.packed.cell.value, self.x.shape
+        times = 0 if self.times is None else address_of(self.times)
+        few = _few(self.packed, timesteps) if parts == 1 else rows
+        job = fused.Job(
+            timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), few,
+            part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
+        )  # fmt: skip
+        plan = _plan if order == times == shared == 0 else _plan.__wrapped__  # addresses are never the same again
+        return plan(cell.wide, cell.grain, cell.slots, job)
+
+    def compute(self, job, floats):
+        own = np.empty(floats, np.float32)
+        h, c = self.states[0], self.states[-1]
+        loop = self.packed.loop
+        fused.compiled(loop)(loop, self.packed.weights, job, self.x, h, c, h, c, self.y, own)
+
+
+def make_stepper(packed, rows, is_output):
+    """Return a function that computes one timestep of a cell again and again, with nothing done twice.
+
+    Parameters
+    ----------
+    packed : packing.Packed
+    rows : int
+    is_output : bool
+        Whether the output must be an array of its own, and not the new h itself.
+
+    Returns
+    -------
+    callable
+        From x (rows, features) and a list of states (rows, units), which are not changed, to the output and a list of
+        new states; or None where an argument is not just what it should be.
+    """
+    cell = packed.cell.value
+    where = (packed.features, packed.units, int(is_output), rows, 0, 0, 0, 0, 0, 0, 1, 0, 0)
+    job, floats = _plan(cell.wide, cell.grain, cell.slots, fused.Job(1, *where, *functions_of(packed.cell), *KINDS))
+    entry, loop, weights, shape = fused.compiled(packed.loop), packed.loop, packed.weights, (rows, packed.units)
+
+    def step_with_carry(x, states):
+        h, c = states
+        new_h, new_c = empty(shape, FLOAT32), empty(shape, FLOAT32)
+        y = empty(shape, FLOAT32) if is_output else new_h
+        if entry(loop, weights, job, x, h, c, new_h, new_c, y, empty(floats, FLOAT32)):
+            return y, [new_h, new_c]
+        return None
+
+    def step(x, states):
+        (h,) = states
+        new_h = empty(shape, FLOAT32)
+        y = empty(shape, FLOAT32) if is_output else new_h
+        if entry(loop, weights, job, x, h, h, new_h, new_h, y, empty(floats, FLOAT32)):
+            return y, [new_h]
+        return None
+
+    return step_with_carry if cell.carries else step
+
+
+def _few(packed, timesteps):
+    """Return `fused.Job.few`: there is nothing to make ahead of a single timestep."""
+    if timesteps == 1:
+        return 0
+    return 8 if packed.weights.nbytes > CACHE else 2
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(wide, grain, slots, job):
+    at = fused.layout.py_func(wide, grain, slots, job)
+    return np.array(job, np.int64), at.own + at.shared + 64

@@ -1,0 +1,203 @@
+"""Threads that help with a call: a few for the whole process, asleep until a call hires them.
+
+Whoever hires gets only threads that are idle, and does the rest alone: many callers at once do not make more threads
+than the machine has cores. The threads run kernels, which let go of the GIL.
+"""
+
+import os
+import threading
+
+
+class Helper:
+    """A thread that does one thing after another for whoever has hired it."""
+
+    def __init__(self):
+        self._wanted, self._done = _taken_lock(), _taken_lock()
+        self._function, self._error = None, None
+        threading.Thread(target=self._run, name="lstm_infer helper", daemon=True).start()
+
+    def _run(self):
+        while True:
+            self._wanted.acquire()
+            try:
+                self._function()
+            except BaseException as error:  # noqa: BLE001  (whatever it is, the caller gets it)
+                self._error = error
+            self._function = None
+            self._done.release()
+
+    def begin(self, function):
+        """Call `function` in the helper's thread."""
+        self._function, self._error = function, None
+        self._wanted.release()
+
+    def wait(self):
+        """Wait until it has returned; return what it raised, or an interrupt that came meanwhile, or None."""
+        interrupt = None
+        while True:
+            try:
+                self._done.acquire()
+                return interrupt or self._error
+            except BaseException as error:  # noqa: BLE001  (the arrays are still in use: this must wait)
+                interrupt = error
+
+
+def _taken_lock():
+    """A lock as the simplest of semaphores: whoever acquires it sleeps until another thread releases it."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+class _Crew:
+    """The helpers of this process, of which some are idle."""
+
+    def __init__(self):
+        self._lock, self._idle, self._number = threading.Lock(), [], 0
+
+    def hire(self, wanted):
+        with self._lock:
+            try:
+                while len(self._idle) < wanted and self._number < wanted:
+                    self._idle.append(Helper())
+                    self._number += 1
+            except RuntimeError:  # the process may have no more threads, or is about to end
+                pass
+            hired = self._idle[:wanted]
+            del self._idle[:wanted]
+            return hired
+
+    def release(self, helpers):
+        with self._lock:
+            self._idle.extend(helpers)
+
+
+_crew = _Crew()
+
+
+def _begin_anew():
+    global _crew
+    _crew = _Crew()  # a forked child has no threads but its own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def together(parts, function, give_up=None):
+    """Call ``function(part, parts)`` in several threads at once and wait for all.
+
+    Parameters
+    ----------
+    parts : int
+        The most threads to use, this one included. Where fewer are idle, `parts` is fewer.
+    function : callable
+        Called with (0, parts) in this thread, with (1, parts), ... in others.
+    give_up : callable, optional
+        Called when a part has failed: sends home those that wait for it.
+
+    Raises
+    ------
+    Exception
+        What a part raised.
+
+    Examples
+    --------
+    >>> done = []
+    >>> together(1, lambda part, parts: done.append((part, parts)))
+    >>> done
+    [(0, 1)]
+    """
+    crew = _crew
+    helpers = crew.hire(parts - 1) if parts > 1 else []
+    parts = len(helpers) + 1
+
+    def run(part):
+        try:
+            function(part, parts)
+        except BaseException:
+            if give_up is not None:
+                give_up()
+            raise
+
+    begun = []
+    try:
+        for number, helper in enumerate(helpers, 1):
+            begun.append(helper)
+            helper.begin(lambda number=number: run(number))
+        run(0)
+    except BaseException:  # an interrupt before this thread's own part, perhaps
+        if give_up is not None:
+            give_up()
+        raise
+    finally:
+        errors = [helper.wait() for helper in begun]
+        crew.release(helpers)
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def each(threads, items, function):
+    """Call `function` with every item, in up to so many threads, each taking the next item when it is free.
+
+    Examples
+    --------
+    >>> found = {}
+    >>> each(2, [1, 2, 3], lambda n: found.__setitem__(n, n * n))
+    >>> sorted(found.items())
+    [(1, 1), (2, 4), (3, 9)]
+    """
+    items, lock, stopped = iter(items), threading.Lock(), threading.Event()
+
+    def work(part, parts):
+        while not stopped.is_set():
+            with lock:
+                item = next(items, lock)
+            if item is lock:
+                return
+            function(item)
+
+    together(threads, work, give_up=stopped.set)
+
+
+def available():
+    """Return how many physical cores this process may use: those its affinity and its control group leave it.
+
+    Returns
+    -------
+    int
+    """
+    if hasattr(os, "sched_getaffinity"):
+        cores = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
+        number = len(cores)
+    else:
+        number = os.cpu_count() or 1
+    quota = _quota()
+    return max(1, number if quota is None else min(number, quota))
+
+
+def _siblings(cpu):
+    """Name the physical core of a logical one."""
+    try:
+        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as file:
+            return file.read().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _quota():
+    """Return the cores that control groups leave this process, or None where they do not say."""
+    for path in ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
+        try:
+            with open(path) as file:
+                numbers = file.read().split()
+            if len(numbers) == 1:
+                with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                    numbers += file.read().split()
+            quota, period = (int(number) for number in numbers)
+        except (OSError, ValueError):  # no such file; "max"
+            continue
+        if quota > 0:
+            return max(1, quota // period)
+    return None
