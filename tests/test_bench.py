@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.bench import cases, compare, engines, main, plot, reference, report, rounds, statistics, table
+from lstm_infer.bench import cases, compare, engines, main, model, plot, reference, report, rounds, statistics, table
 
 ROOT = Path(__file__).resolve().parent.parent
+SUNSPOTS = ROOT / "models" / "sunspots.h5"
 TINY = [
     cases.sequence(5, 4, batch=2, features=3),
     cases.sequence(5, 4, cell="gru"),
@@ -204,3 +205,36 @@ def test_an_interpreter_without_the_engine(tmp_path):
 def test_the_script():
     done = subprocess.run([sys.executable, ROOT / "bench.py", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "--compare OLD.json" in done.stdout
+
+
+# ---------------------------------------------------------------- lstm-infer bench
+def run(*arguments):
+    command = [sys.executable, "-m", "lstm_infer", "bench", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_bench_of_a_model(tmp_path):
+    done = run(SUNSPOTS, "--seconds", 0.1, "--threads", 1, "--json", tmp_path / "model.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "session.step" in done.stdout and "lstm_1" in done.stdout
+    found = json.loads((tmp_path / "model.json").read_text())
+    assert found["threads"] == 1 and found["timesteps"] == 24 and found["throughput"]["rows"] == 256
+    assert [layer["type"] for layer in found["layers"]] == ["LSTM", "LSTM", "Dense", "checks, copies"]
+
+
+def test_bench_of_a_model_wrong_usage(tmp_path):
+    assert run(SUNSPOTS, "--seconds", 0).returncode == 2
+    assert run(tmp_path / "no.h5").returncode == 2
+    assert run(SUNSPOTS, "--json", tmp_path / "no" / "model.json").returncode == 2
+
+
+def test_random_inputs_fit_the_model():
+    ids, flags, x = li.Input((None,)), li.Input((3,), dtype="int32"), li.Input((None, 2))
+    inner_ids = li.Input((None,))
+    inner = li.Model(inner_ids, li.Embedding(4, 2)(inner_ids))
+    whole = li.Model([ids, flags, x], [li.Add()([li.Embedding(9, 2)(ids), inner(ids), x]), flags])
+    found = model.random_inputs(whole, rows=5, timesteps=50)
+    assert [array.shape for array in found] == [(5, 50), (5, 3), (5, 50, 2)]
+    assert set(np.unique(found[0])) == {0, 1, 2, 3} and set(np.unique(found[1])) <= {0, 1}
+    assert found[2].dtype == np.float32 and len(np.unique(found[2])) > 100

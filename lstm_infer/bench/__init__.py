@@ -1,4 +1,4 @@
-"""How fast this engine is: beside its peers (`main`).
+"""How fast this engine is: beside its peers (`main`), and with a user's own model (``bench.model``).
 
 The peers run in processes of their own, under interpreters of their own if need be (``workers``); what is measured is
 in ``cases``, how in ``rounds``. Nothing here is needed to predict.
