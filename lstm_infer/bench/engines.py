@@ -13,7 +13,7 @@ from ..errors import InputError
 WORKERS = Path(__file__).parent / "workers"
 OURS = "lstm_infer"
 ENGINES = {  # name -> script, modules it needs
-    OURS: ("ours.py", ("lstm_infer",)),
+    OURS: ("ours.py", ("lstm_infer", "numba")),
     "onnxruntime": ("onnxruntime_worker.py", ("onnxruntime", "onnx")),
     "openvino": ("openvino_worker.py", ("openvino",)),
     "torch": ("torch_worker.py", ("torch",)),

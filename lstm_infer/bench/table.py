@@ -3,9 +3,10 @@
 COLUMNS = "engine way min p50 p90 p99 p99.9 µs/step GFLOP/s peak bandw. ratio".split()
 START_COLUMNS = ["engine", "way", "min ms", "p50 ms", "ratio"]
 LEGEND = """\
-Times in µs: the percentiles of all calls. peak: share of the multiply-adds the machine can do; bandw.: share of the
-speed at which it reads so many weights once per timestep. ratio: the best peer's p50 / this engine's.
-A way in brackets is no contender. Of the configurations tried each engine shows its quickest (--json says which).\
+Times in µs: the percentiles of all calls. peak: share of the multiply-adds the machine can do, all threads together.
+bandw.: share of the speed at which it can read the weights once per timestep; what else a call does is in the way.
+ratio: the best peer's p50 / this engine's, above 1 where this engine is quicker. A way in brackets is no contender.
+Of the configurations tried each engine shows its quickest (--json says which).\
 """
 
 
