@@ -8,6 +8,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 
 from . import __version__
 
@@ -17,6 +18,7 @@ EXAMPLES = """examples:
   lstm-infer predict architecture.json data.csv --weights weights.h5
   cat data.csv | lstm-infer predict model.keras - > predictions.csv
   lstm-infer verify model.h5 golden.npz
+  lstm-infer bench model.h5 --threads 1
 """
 
 
@@ -126,6 +128,7 @@ def _parser():
     _add_predict(commands)
     _add_summary(commands)
     _add_verify(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -151,6 +154,14 @@ def _add_verify(commands):
     command.add_argument("--tolerance", type=float, metavar="T", help="largest |ours - Keras| / (1 + |Keras|)")
 
 
+def _add_bench(commands):
+    command = _command(commands, "bench", _bench, "measure a model: latency, throughput, time per layer")
+    command.add_argument("--timesteps", type=_positive, default=100, metavar="T", help="where they are free (100)")
+    command.add_argument("--batch", type=_positive, default=256, metavar="B", help="rows, for throughput (256)")
+    command.add_argument("--seconds", type=_seconds, default=2.0, metavar="S", help="for each measurement (2)")
+    command.add_argument("--json", metavar="FILE", help="write what was measured")
+
+
 def _command(commands, name, function, text):
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(command=function)
@@ -166,6 +177,16 @@ def _positive(text):
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {text}, expected a positive number")
+    return number
+
+
+def _seconds(text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number of seconds up to 3600")
     return number
 
 
@@ -220,6 +241,19 @@ def _verify(options):
         verdict = "agrees" if found.agrees else "DIFFERS"
         print(f"{found.name}: largest difference {found.largest:.3g} (tolerance {found.tolerance:.3g}): {verdict}")
     return 0 if all(found.agrees for found in differences) else 1
+
+
+def _bench(options):
+    since = time.perf_counter_ns()
+    from .bench.model import measure, table
+    from .bench.output import check_folder, write_json
+
+    check_folder(options.json)
+    document = measure(lambda: _load(options), since, options.batch, options.timesteps, options.seconds)
+    if options.json:
+        write_json(document, options.json)
+    print("\n".join(table(document)))
+    return 0
 
 
 if __name__ == "__main__":
