@@ -5,7 +5,7 @@ computes a step only if everything it is given is just what it should be, which 
 returns None, and the general way converts, or says what is wrong.
 """
 
-from .layers.base import Layer, Tensor
+from .layers.base import Tensor, watchers
 from .layers.core import Dense, Identity
 from .layers.recurrent import RNN
 
@@ -14,24 +14,18 @@ MOST_SIZES = 64
 
 
 class Chain:
-    """A line of layers that follows a sequence timestep by timestep.
+    """A model that may be a line of layers, which then follows a sequence timestep by timestep.
 
     Parameters
     ----------
-    layers : list of Layer
+    model : Model
     key : callable
         Tells under which key a recurrent layer's state is found.
     """
 
-    def __init__(self, layers, key):
-        self._layers, self._key = layers, key
-        self._changes = Layer.changes
-        self._steps = {}
-
-    @property
-    def is_current(self):
-        """Whether no layer anywhere has got new weights since."""
-        return self._changes == Layer.changes
+    def __init__(self, model, key):
+        self._model, self._key, self._steps = model, key, {}
+        watchers.add(self)
 
     def step(self, x_t, state):
         """Compute one timestep.
@@ -47,46 +41,76 @@ class Chain:
         (y_t, new state), or None
         """
         try:
-            steps, new = self._steps.get(len(x_t)) or self._prepare(len(x_t)), {}
-            for key, compute in steps:
-                if key is None:
-                    x_t = compute(x_t)
-                else:
-                    x_t, new[key] = compute(x_t, state[key])  # None, which cannot be unpacked, where they do not fit
-            return (x_t, new) if len(new) == len(state) > 0 else None
-        except (KeyError, TypeError, ValueError):
+            return (self._steps.get(len(x_t)) or self._prepare(len(x_t)))(x_t, state)
+        except (KeyError, TypeError, ValueError):  # a strange state, or None in place of an output and new states
             return None
 
+    def forget(self):
+        """Begin anew: some layer has got new weights."""
+        self._steps = {}
+
     def _prepare(self, rows):
-        """Return what computes each layer for batches of so many rows."""
-        computing = [layer for layer in self._layers if not isinstance(layer, Identity)]
-        steps = []
-        for layer in computing:
-            if isinstance(layer, RNN):
-                steps.append((self._key(layer), layer.cell.stepper(rows, is_output=layer is computing[-1])))
-            else:
-                steps.append((None, layer.stepper(rows)))
+        """Return a function of x_t and the state for batches of so many rows."""
+        self._model.check_ready()
+        layers = _line_of(self._model)
+        links = [self._link(layer, rows, is_last=layer is layers[-1]) for layer in layers]
+        if not links:
+            function = _nothing
+        elif len(links) == 1:
+            function = _single(*links[0])
+        else:
+            function = _several(links)
         if len(self._steps) < MOST_SIZES:
-            self._steps[rows] = steps
-        return steps
+            self._steps[rows] = function
+        return function
+
+    def _link(self, layer, rows, is_last):
+        """Return the key of a layer's state, None where it has none, and the function that computes the layer."""
+        if isinstance(layer, RNN):
+            return self._key(layer), layer.cell.stepper(rows, is_output=is_last)
+        return None, layer.stepper(rows)
 
 
-def chain_of(model, key):
-    """Return the `Chain` of a model; one that computes nothing if the model is no line."""
-    nothing = Chain([], key)
-    tensors, layers = [*model.graph.inputs], []
+def _nothing(x_t, state):
+    return None
+
+
+def _single(key, compute):
+    def step(x_t, state):
+        y_t, new = compute(x_t, state[key])
+        return (y_t, {key: new}) if len(state) == 1 else None
+
+    return step
+
+
+def _several(links):
+    number = sum(key is not None for key, _ in links)
+
+    def step(x_t, state):
+        new = {}
+        for key, compute in links:
+            if key is None:
+                x_t = compute(x_t)
+            else:
+                x_t, new[key] = compute(x_t, state[key])
+        return (x_t, new) if len(state) == number else None
+
+    return step
+
+
+def _line_of(model):
+    """Return the layers that compute something, if the model is a line of layers that can be links; else none."""
+    end, layers = model.graph.inputs[0], []
     for node in model.graph.nodes:
-        is_line = node.inputs is tensors[-1] and isinstance(node.outputs, Tensor) and not node.kwargs
+        is_line = node.inputs is end and isinstance(node.outputs, Tensor) and not node.kwargs
         if not is_line or not _can_be_a_link(node.layer):
-            return nothing
-        tensors.append(node.outputs)
+            return []
+        end = node.outputs
         layers.append(node.layer)
-    first = next((layer for layer in layers if not isinstance(layer, Identity)), None)
-    if len(model.graph.inputs) != 1 or model.output is not tensors[-1] or not isinstance(first, RNN):
-        return nothing
-    if str(model.graph.inputs[0].dtype) != "float32" or len(set(layers)) < len(layers):
-        return nothing
-    return Chain(layers, key)
+    layers = [layer for layer in layers if not isinstance(layer, Identity)]
+    is_whole = len(model.graph.inputs) == 1 and model.output is end and len(set(layers)) == len(layers)
+    is_checked = bool(layers) and isinstance(layers[0], RNN)  # a recurrent layer's kernel looks at what it is given
+    return layers if is_whole and is_checked and model.graph.inputs[0].dtype == "float32" else []
 
 
 def _can_be_a_link(layer):

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from . import inputs as doors
-from .chains import chain_of
+from .chains import Chain
 from .errors import InputError
 from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
@@ -331,10 +331,7 @@ class Model(Layer):
         >>> bool((y == model.predict(x)).all())
         True
         """
-        chain = self._chain
-        if chain is None or not chain.is_current:
-            chain = self._renew_chain()
-        result = chain.step(x_t, state)
+        result = (self._chain or self._make_chain()).step(x_t, state)
         if result is not None:
             return result
         carried = self.step_plan.carried
@@ -345,10 +342,9 @@ class Model(Layer):
         outputs = self._step(x_t, states)
         return outputs, {name: states[layer] for name, layer in carried.items()}
 
-    def _renew_chain(self):
+    def _make_chain(self):
         names = {layer: name for name, layer in self.step_plan.carried.items()}
-        self.check_ready()
-        self._chain = chain_of(self, names.get)
+        self._chain = Chain(self, names.get)
         return self._chain
 
     def _step(self, x_t, states):

@@ -1,6 +1,6 @@
 """Streams: a model together with the state it carries from one call to the next."""
 
-from .chains import chain_of
+from .chains import Chain
 from .errors import InputError
 from .layers.base import Context
 from .model import WHOLE, check_batch_size, renew_lock
@@ -30,7 +30,7 @@ class Session:
 
     def __init__(self, model):
         self.model = model
-        self._states, self._chain = {}, None
+        self._states, self._chain = {}, Chain(model, lambda layer: layer)
         renew_lock(self)
 
     def predict(self, x, batch_size=None, verbose="auto", *, mask=None, lengths=None, threads=None):
@@ -48,11 +48,7 @@ class Session:
             The model cannot be stepped, or the number of rows is not that of the calls before.
         """
         with self._lock:
-            chain = self._chain
-            if chain is None or not chain.is_current:
-                self.model.check_ready()
-                chain = self._chain = chain_of(self.model, lambda layer: layer)
-            result = chain.step(x_t, self._states)
+            result = self._chain.step(x_t, self._states)
             if result is not None:
                 y_t, self._states = result
                 return y_t

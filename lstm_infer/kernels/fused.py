@@ -32,13 +32,15 @@ from .barrier import meet
 from .constant import Constant, get
 from .jit import inner, kernel
 from .tile import Cell, Rows, Vectors, product
-from .update import Update, copy
+from .update import Update, copy, fetch
 from .vector import LANES
 
 ROWS_AT_ONCE = 64
 """Rows that go through the whole sequence together, so that their state and scratch stay in the L2 cache."""
 AT_ONCE = 32
 """Vectors per slot whose sums are gathered before the cell is updated, where there are few rows."""
+TILES_AT_ONCE = 6
+"""Tiles of rows whose sums are gathered before the cell is updated, where there are many."""
 STRETCH = 24
 """Timesteps whose input product is made ahead at once."""
 APART = 16
@@ -65,6 +67,8 @@ class Job(NamedTuple):
         Address of the real timesteps of each row, ascending, int64; 0 where they are 0, 1, 2, ...
     backwards : int
         Whether to begin at the last timestep. The output is in order of processing all the same.
+    odd : int
+        1 if the first timestep walks the blocks backwards, else 0.
     few : int
         Up to so many rows go the second way. If there are several parts, all must.
     part, parts : int
@@ -86,6 +90,7 @@ class Job(NamedTuple):
     order: int
     times: int
     backwards: int
+    odd: int
     few: int
     part: int
     parts: int
@@ -288,11 +293,13 @@ def _copy_state(cell, job, at, work, r, half, h, c, is_store):
 
 @inner
 def _load_x(job, at, work, step, first, last):
-    """Bring x of the next timestep for the rows from `first` to `last`."""
+    """Bring x of the next timestep for the rows from `first` to `last`, and begin to fetch that of the one after it."""
+    further = -job.features if job.backwards != 0 else job.features
     for r in range(first, last):
         place = read(work.reads, r)
         if place >= 0:
             copy(work.x + 4 * place, step.then + 4 * (at.x + r * at.row), job.features)
+            fetch(work.x + 4 * (place + further), job.features)
 
 
 # ---------------------------------------------------------------- one timestep
@@ -349,24 +356,24 @@ def _update(cell, job, at, work, step, r0, r1, u0, u1, slot):
 
 @inner
 def _update_at_once(cell, job, at, work, sums, step):
-    """One timestep: the sums of one tile, then their update, and so on; of several tiles where there are few rows.
+    """One timestep: the sums of a few tiles, then their update, and so on.
 
-    Updating at once, and copying the next x in between, spreads what has to wait for memory among the products.
+    Updating soon, and copying the next x in between, spreads what has to wait for memory among the products.
     """
-    most, wide, active, backwards = get(cell, "most_rows"), get(cell, "wide"), step.active, step.n & 1 == 1
+    most, wide, active, backwards = get(cell, "most_rows"), get(cell, "wide"), step.active, (step.n + job.odd) & 1 == 1
     at_once = (AT_ONCE // active + wide - 1) // wide * wide if active <= most else wide
-    groups, tiles = (at.vectors + at_once - 1) // at_once, (active + most - 1) // most
-    loaded, done = 0, 0
+    groups, most = (at.vectors + at_once - 1) // at_once, most * TILES_AT_ONCE
+    runs, loaded, done = (active + most - 1) // most, 0, 0
     for i in range(groups):
         u0 = (groups - 1 - i if backwards else i) * at_once
         u1 = min(u0 + at_once, at.vectors)
         slot = (u1 - u0) * job.rows * LANES
-        for k in range(tiles):
-            r0, r1 = active * k // tiles, active * (k + 1) // tiles
+        for k in range(runs):
+            r0, r1 = active * k // runs, active * (k + 1) // runs
             _sum(cell, job, at, work, sums, r0, r1, u0, u1, slot, backwards)
             _update(cell, job, at, work, step, r0, r1, u0, u1, slot)
             done += active
-            load = done // (groups * tiles)
+            load = done // (groups * runs)
             _load_x(job, at, work, step, loaded, load)
             loaded = load
     return True
@@ -377,7 +384,7 @@ def _reset_first(cell, job, at, work, sums, step):
     """One timestep where the candidate's recurrent product needs the reset gate of all units."""
     active, stride = step.active, 4 * job.rows * LANES
     slot = (at.vectors + 3) // 4 * 4 * job.rows * LANES
-    _sum(cell, job, at, work, sums, 0, active, 0, at.vectors, slot, step.n & 1 == 1)
+    _sum(cell, job, at, work, sums, 0, active, 0, at.vectors, slot, (step.n + job.odd) & 1 == 1)
     z, gated = work.own + 4 * at.z, Rows(work.s + 4 * (2 * at.half + at.h), at.row)
     old = step.now + 4 * at.h
     numbers = Update(
@@ -461,7 +468,7 @@ def sequence(cell, weights, job, x, h, c, new_h, new_c, y, own):
         read(numbers, 0), read(numbers, 1), read(numbers, 2), read(numbers, 3), read(numbers, 4),
         read(numbers, 5), read(numbers, 6), read(numbers, 7), read(numbers, 8), read(numbers, 9),
         read(numbers, 10), read(numbers, 11), read(numbers, 12), read(numbers, 13), read(numbers, 14),
-        read(numbers, 15), read(numbers, 16), read(numbers, 17),
+        read(numbers, 15), read(numbers, 16), read(numbers, 17), read(numbers, 18),
     )  # fmt: skip
     if job.array != 0 and not _fit(cell, job, x, h, c):
         return 0

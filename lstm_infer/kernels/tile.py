@@ -29,8 +29,11 @@ from .activations import LINEAR, Activation
 from .address import pointer
 from .constant import get
 from .jit import inner
-from .vector import LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, store
+from .vector import LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, prefetch, store
 
+AHEAD = 256
+"""Floats that weights are fetched ahead of their use. One row streams them from the L2 cache a quarter faster so; two
+rows are slower (measured on Zen 5), and more do not mind."""
 NOTHING = Activation(LINEAR)
 MOST_ROWS = 8
 """Rows of a tile beyond which nothing is gained; each number of rows is compiled."""
@@ -165,6 +168,8 @@ def _accumulate(builder, sums, rows, a, n, w, slots, of):
         w_k = offset(builder, w, builder.mul(k, i64(len(slots) * LANES)))
         values = [lambda r=r: broadcast(builder, builder.load(offset(builder, a[r], k))) for r in range(rows)]
         weights = [lambda v=v: load(builder, w_k, v * LANES) for v in range(len(slots))]
+        for v in range(len(slots) if rows != 2 else 0):
+            prefetch(builder, offset(builder, w_k, AHEAD + v * LANES))
         rows_are_held = rows <= len(slots)
         held, passing = (values, weights) if rows_are_held else (weights, values)
         held = [read() for read in held]

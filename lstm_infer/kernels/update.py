@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from .activations import SIGMOID, TANH
 from .address import function_of, pointer
 from .jit import kernel
-from .vector import I64, LANES, const, count, i64, load, offset, store
+from .vector import ALIGNMENT, I64, LANES, const, count, i64, load, offset, prefetch, store
 from .vector_math import ON_VECTORS, clip, one_plus_exp_negative, tanh_parts
 
 
@@ -276,6 +276,24 @@ def copy(typingctx, source, target, n):
 
     i = types.int64
     return types.void(i, i, i), codegen
+
+
+@intrinsic
+def fetch(typingctx, source, n):
+    """Begin to bring `n` floats from an address on into the cache; they may be anywhere."""
+
+    def codegen(context, builder, sig, args):
+        source, line = pointer(builder, args[0]), ALIGNMENT // 4
+
+        def one(k, state):
+            prefetch(builder, offset(builder, source, builder.mul(k, i64(line))))
+            return []
+
+        lines = builder.sdiv(builder.add(args[1], i64(line - 1)), i64(line))
+        count(builder, lines, [], one, name="line")
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 @intrinsic

@@ -70,6 +70,9 @@ ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
 
 F32, I1, I32, I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
+BYTES = ir.IntType(8).as_pointer()
+PREFETCH = "llvm.prefetch.p0" if llvm.llvm_version_info[0] > 16 else "llvm.prefetch.p0i8"
+"""LLVM has named its pointers' types after no type since version 17."""
 VECTOR, INTS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 
 
@@ -131,6 +134,13 @@ def load(builder, pointer, n=0):
 
 def store(builder, value, pointer, n=0):
     builder.store(value, builder.bitcast(offset(builder, pointer, n), VECTOR.as_pointer()), align=4)
+
+
+def prefetch(builder, pointer):
+    """Begin to bring the cache line at `pointer`, which may be anywhere, into the cache."""
+    kind = ir.FunctionType(ir.VoidType(), [BYTES, I32, I32, I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, PREFETCH)
+    builder.call(function, [builder.bitcast(pointer, BYTES), *(ir.Constant(I32, n) for n in (0, 3, 1))])
 
 
 def data(context, builder, array_type, array):

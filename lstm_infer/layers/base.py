@@ -9,6 +9,7 @@ import functools
 import inspect
 import itertools
 import re
+import weakref
 from collections import defaultdict
 
 import numpy as np
@@ -108,6 +109,15 @@ def _automatic_name(class_name):
     return f"{snake}_{number}" if number else snake
 
 
+watchers = weakref.WeakSet()
+"""Objects whose ``forget()`` is called whenever a layer gets new weights or another meaning."""
+
+
+def _tell_watchers():
+    for watcher in list(watchers):
+        watcher.forget()
+
+
 class Layer:
     """Base of all layers; subclass it to give a model a layer of your own (``custom_objects``).
 
@@ -148,8 +158,6 @@ class Layer:
     per_timestep = False
     """Whether each timestep is computed by itself, so that the layer can follow `Model.step`."""
     stateful = False
-    changes = 0
-    """How often any layer of this process has got new weights or semantics."""
     config_names = ()
     """The constructor arguments that `get_config` returns, each an attribute of the same name."""
 
@@ -252,7 +260,7 @@ class Layer:
 
     def assign(self, arrays):
         """Take `arrays` (by name, of the expected shapes) as weights: cast once, read-only from now on."""
-        Layer.changes += 1
+        _tell_watchers()
         weights = {}
         for name, array in arrays.items():
             array = np.array(array, self.dtype, order="C", copy=True)
@@ -352,7 +360,7 @@ class Layer:
 
     def adopt(self, semantics):
         """Follow the Keras that `semantics` describes, here and in the layers inside."""
-        Layer.changes += 1
+        _tell_watchers()
         self.semantics = semantics
         for child in self.children().values():
             child.adopt(semantics)

@@ -5,6 +5,7 @@ masked timesteps is filled in afterwards.
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -118,8 +119,8 @@ class _Call(NamedTuple):
         times = 0 if self.times is None else address_of(self.times)
         few = _few(self.packed, timesteps) if parts == 1 else rows
         job = fused.Job(
-            timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), few,
-            part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
+            timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), 0,
+            few, part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
         )  # fmt: skip
         plan = _plan if order == times == shared == 0 else _plan.__wrapped__  # addresses are never the same again
         return plan(cell.wide, cell.grain, cell.slots, job)
@@ -145,28 +146,40 @@ def make_stepper(packed, rows, is_output):
     -------
     callable
         From x (rows, features) and a list of states (rows, units), which are not changed, to the output and a list of
-        new states; or None where an argument is not just what it should be.
+        new states; or None where an argument is not just what it should be. Threads may call it at once.
     """
     cell = packed.cell.value
-    where = (packed.features, packed.units, int(is_output), rows, 0, 0, 0, 0, 0, 0, 1, 0, 0)
-    job, floats = _plan(cell.wide, cell.grain, cell.slots, fused.Job(1, *where, *functions_of(packed.cell), *KINDS))
+
+    def plan(odd):
+        numbers = (1, packed.features, packed.units, int(is_output), rows, 0, 0, 0, 0, odd, 0, 0, 1, 0, 0)
+        return _plan(cell.wide, cell.grain, cell.slots, fused.Job(*numbers, *functions_of(packed.cell), *KINDS))
+
+    (even, floats), (odd, _) = plan(0), plan(1)
+    jobs = itertools.cycle((even, odd))  # the weights used last are then used first, while still in cache
     entry, loop, weights, shape = fused.compiled(packed.loop), packed.loop, packed.weights, (rows, packed.units)
+    scratch = []  # what no thread uses at the moment
+
+    def borrow():
+        try:
+            return scratch.pop()
+        except IndexError:
+            return empty(floats, FLOAT32)
 
     def step_with_carry(x, states):
         h, c = states
-        new_h, new_c = empty(shape, FLOAT32), empty(shape, FLOAT32)
+        new_h, new_c, own = empty(shape, FLOAT32), empty(shape, FLOAT32), borrow()
         y = empty(shape, FLOAT32) if is_output else new_h
-        if entry(loop, weights, job, x, h, c, new_h, new_c, y, empty(floats, FLOAT32)):
-            return y, [new_h, new_c]
-        return None
+        fits = entry(loop, weights, next(jobs), x, h, c, new_h, new_c, y, own)
+        scratch.append(own)
+        return (y, [new_h, new_c]) if fits else None
 
     def step(x, states):
         (h,) = states
-        new_h = empty(shape, FLOAT32)
+        new_h, own = empty(shape, FLOAT32), borrow()
         y = empty(shape, FLOAT32) if is_output else new_h
-        if entry(loop, weights, job, x, h, h, new_h, new_h, y, empty(floats, FLOAT32)):
-            return y, [new_h]
-        return None
+        fits = entry(loop, weights, next(jobs), x, h, h, new_h, new_h, y, own)
+        scratch.append(own)
+        return (y, [new_h]) if fits else None
 
     return step_with_carry if cell.carries else step
 
