@@ -2,6 +2,10 @@
 for bit against each other; strange numbers; and no byte touched that is not theirs."""
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -516,3 +520,14 @@ def test_nothing_given_is_changed(kind, threads, monkeypatch):
     make_loop(kind, 5, 17).cell(given[0][:, 0], states)
     assert bits(given) == before
     assert not packed.weights.flags.writeable
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards memory with Linux's mprotect")
+def test_no_byte_beside_an_array_is_touched():
+    """In a process of its own, which such a byte ends (`guarded`)."""
+    here = Path(__file__).resolve().parent
+    environment = {**os.environ, "PYTHONPATH": str(here.parent)}
+    program = [sys.executable, str(here / "guarded.py")]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
+    cases = done.stdout.splitlines()
+    assert done.returncode == 0 and cases[-1:] == ["done"], f"{cases[-1:]} {done.stderr}"
