@@ -4,49 +4,55 @@ Whoever hires gets only threads that are idle, and does the rest alone: many cal
 than the machine has cores. The threads run kernels, which let go of the GIL.
 """
 
+import functools
 import os
 import threading
+from queue import SimpleQueue
+
+
+class _Task:
+    """What one helper does for one call."""
+
+    def __init__(self, function):
+        self._function, self._done = function, threading.Lock()
+        self._is_over, self._error = False, None
+        self._done.acquire()
+
+    def run(self):
+        try:
+            self._function()
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the caller gets it)
+            self._error = error
+
+    def end(self):
+        self._function, self._is_over = None, True
+        self._done.release()
+
+    def wait(self):
+        """Wait until it is over; again, where an interrupt ended the waiting."""
+        while not self._is_over:
+            self._done.acquire()
+
+    def take_error(self):
+        """Return what the function raised, once: its traceback leads back to this task."""
+        error, self._error = self._error, None
+        return error
 
 
 class Helper:
-    """A thread that does one thing after another for whoever has hired it."""
+    """A thread that does one task after another for whoever has hired it."""
 
-    def __init__(self):
-        self._wanted, self._done = _taken_lock(), _taken_lock()
-        self._function, self._error = None, None
+    def __init__(self, crew):
+        self._crew, self.tasks = crew, SimpleQueue()
         threading.Thread(target=self._run, name="lstm_infer helper", daemon=True).start()
 
     def _run(self):
         while True:
-            self._wanted.acquire()
-            try:
-                self._function()
-            except BaseException as error:  # noqa: BLE001  (whatever it is, the caller gets it)
-                self._error = error
-            self._function = None
-            self._done.release()
-
-    def begin(self, function):
-        """Call `function` in the helper's thread."""
-        self._function, self._error = function, None
-        self._wanted.release()
-
-    def wait(self):
-        """Wait until it has returned; return what it raised, or an interrupt that came meanwhile, or None."""
-        interrupt = None
-        while True:
-            try:
-                self._done.acquire()
-                return interrupt or self._error
-            except BaseException as error:  # noqa: BLE001  (the arrays are still in use: this must wait)
-                interrupt = error
-
-
-def _taken_lock():
-    """A lock as the simplest of semaphores: whoever acquires it sleeps until another thread releases it."""
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
+            task = self.tasks.get()
+            task.run()
+            self._crew.release([self])  # here, where no interrupt comes
+            task.end()
+            task = None
 
 
 class _Crew:
@@ -59,7 +65,7 @@ class _Crew:
         with self._lock:
             try:
                 while len(self._idle) < wanted and self._number < wanted:
-                    self._idle.append(Helper())
+                    self._idle.append(Helper(self))
                     self._number += 1
             except RuntimeError:  # the process may have no more threads, or is about to end
                 pass
@@ -108,34 +114,43 @@ def together(parts, function, give_up=None):
     >>> done
     [(0, 1)]
     """
-    crew = _crew
-    helpers = crew.hire(parts - 1) if parts > 1 else []
-    parts = len(helpers) + 1
+    if parts < 2:
+        return function(0, 1)
+    crew, helpers, tasks, begun = _crew, [], [], []
 
     def run(part):
         try:
-            function(part, parts)
+            function(part, len(helpers) + 1)
         except BaseException:
             if give_up is not None:
                 give_up()
             raise
 
-    begun = []
+    failure, is_new, is_over = None, True, False
+    while not is_over:  # whatever comes meanwhile, an interrupt for one: helpers at work still use the arrays
+        try:
+            if is_new:
+                is_new = False
+                helpers = crew.hire(parts - 1)
+                tasks = [_Task(functools.partial(run, number)) for number in range(1, len(helpers) + 1)]
+                # interrupts come between two steps of Python's, and this is one: who has begun is known to have
+                begun.extend(map(SimpleQueue.put, [helper.tasks for helper in helpers], tasks))
+                function(0, len(helpers) + 1)
+            elif give_up is not None:
+                give_up()
+            for task in tasks[: len(begun)]:
+                task.wait()
+            is_over = True
+        except BaseException as error:  # noqa: BLE001
+            failure = error
+    crew.release(helpers[len(begun) :])
+    errors = [failure, *(task.take_error() for task in tasks)]
     try:
-        for number, helper in enumerate(helpers, 1):
-            begun.append(helper)
-            helper.begin(lambda number=number: run(number))
-        run(0)
-    except BaseException:  # an interrupt before this thread's own part, perhaps
-        if give_up is not None:
-            give_up()
-        raise
+        for error in errors:
+            if error is not None:
+                raise error
     finally:
-        errors = [helper.wait() for helper in begun]
-        crew.release(helpers)
-    for error in errors:
-        if error is not None:
-            raise error
+        failure = error = errors = None  # their tracebacks lead back here, and so to arrays
 
 
 def each(threads, items, function):
@@ -198,6 +213,6 @@ def _quota():
             quota, period = (int(number) for number in numbers)
         except (OSError, ValueError):  # no such file; "max"
             continue
-        if quota > 0:
+        if quota > 0 and period > 0:
             return max(1, quota // period)
     return None

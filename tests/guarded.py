@@ -128,7 +128,7 @@ def same(ours, expected):
     assert all(a.tobytes() == np.ascontiguousarray(b).tobytes() for a, b in zip(ours, expected, strict=True))
 
 
-SIZES = [(1, 1), (3, 5), (16, 16), (17, 37), (65, 1), (67, 5), (130, 3)]
+SIZES = [(1, 1), (3, 5), (15, 31), (16, 16), (17, 37), (65, 1), (67, 5), (127, 3), (130, 3)]
 
 
 def check_sequences(kind, at_end):
