@@ -1,10 +1,12 @@
 """Vector kernels: accuracy over the whole float range, the same bits at every place, and other CPUs than this one."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 import reference
@@ -17,6 +19,7 @@ from lstm_infer.kernels.update import activate
 from lstm_infer.kernels.vector_math import ON_VECTORS
 
 ROOT = Path(__file__).resolve().parent.parent
+IS_X86 = "86" in vector.cpu_target.target_context.codegen().magic_tuple()[0]
 NAMES = [name for name, code in activations.CODES.items() if code in ON_VECTORS]
 
 
@@ -93,26 +96,124 @@ def test_width_follows_the_target(triple, cpu, machine):
 
 
 PROGRAM = """
+import sys
+import llvmlite.binding as llvm
 import numpy as np
 import lstm_infer as li
+import reference
 from lstm_infer.kernels.vector import MACHINE
-rng = np.random.default_rng(0)
-weights = [rng.normal(0, 0.3, shape) for shape in ((5, 68), (17, 68), (68,))]
-x = rng.normal(size=(7, 6, 5))
-answers = []
-for dtype in ("float32", "float64"):
-    model = li.Sequential([li.Input((None, 5)), li.LSTM(17, return_sequences=True, dtype=dtype)])
-    model.set_weights(weights)
-    answers.append(model.predict(x))
-assert (model.predict(x[:1]) == answers[1][:1]).all()
-print(*MACHINE, np.abs(answers[0] - answers[1]).max() < 1e-6)
+
+print(*MACHINE)
+worst = 0
+for kind, cell in reference.CELLS.items():
+    layer = getattr(li, cell.name)(67, return_sequences=True, **cell.arguments)
+    model = li.Sequential([li.Input((None, 5)), layer, li.Dense(67, activation="tanh")])
+    rng = np.random.default_rng(0)
+    weights = reference.random_weights(kind, 5, 67)
+    kernel, bias = rng.normal(size=(67, 67)) / 8, rng.normal(size=67)
+    model.set_weights([*weights, kernel, bias])
+    assert layer.cell.packed is not None
+    x = rng.normal(size=(7, 29, 5)).astype(np.float32)
+    mask = rng.random((7, 29)) < 0.7
+    y, _ = reference.rnn(reference.step(kind, weights), x, reference.zeros(kind, 7, 67))
+    y_masked, _ = reference.rnn(reference.step(kind, weights), x, reference.zeros(kind, 7, 67), mask)
+    whole, masked = model.predict(x), model.predict(x, mask=mask)
+    for ours, theirs in ((whole, y), (masked, y_masked)):
+        worst = max(worst, np.abs(ours - np.tanh(theirs @ kernel + bias)).max())
+    assert model.predict(x, threads=2).tobytes() == whole.tobytes()
+    for rows in (1, 2, 5):
+        assert model.predict(x[:rows]).tobytes() == whole[:rows].tobytes()
+        state = model.initial_state(rows)
+        for t in range(29):
+            y_t, state = model.step(x[:rows, t], state)
+            assert y_t.tobytes() == np.ascontiguousarray(whole[:rows, t]).tobytes()
+print(worst < 2e-6, worst)
 """
 
 
-@pytest.mark.skipif(vector.LANES < 8, reason="this CPU has no wider vectors to leave out")
-def test_a_restricted_target_gives_the_same_numbers(tmp_path):
-    """Plain SSE without fused multiply-add, on this very machine."""
-    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2", "PYTHONPATH": str(ROOT)}
-    environment["LSTM_INFER_CACHE_DIR"] = str(tmp_path)
+def runs_here(features):
+    """Whether this very CPU has all of some features."""
+    has = llvm.get_host_cpu_features()
+    return IS_X86 and all(has.get(feature.lstrip("+")) for feature in features.split(","))
+
+
+@pytest.mark.parametrize(
+    ("cpu", "features", "machine"),
+    [("x86-64", "+sse2", (4, 16, False)), ("haswell", "+avx2,+fma", (8, 16, True))],
+    ids=["sse", "avx2"],
+)
+def test_other_widths(cpu, features, machine):
+    """Every kind of cell, and Dense, in a process that compiles for a lesser CPU; the cache keeps CPUs apart."""
+    if machine == vector.MACHINE or not runs_here(features):
+        pytest.skip("this CPU's own width, or one it has not")
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=500)
-    assert done.stdout.split() == ["4", "16", "False", "True"], done.stderr
+    assert done.stdout.split()[:4] == [*map(str, machine), "True"], done.stdout + done.stderr
+
+
+ON_NEON = """
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core.registry import cpu_target
+
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+ARM = ("aarch64-unknown-linux-gnu", "neoverse-n1", "")
+type(cpu_target.target_context.codegen()).magic_tuple = lambda self: ARM
+
+from lstm_infer.kernels import activations, tile, update, vector
+
+assert vector.MACHINE == (4, 32, True)
+TANH, SIGMOID = (activations.activation(name) for name in ("tanh", "sigmoid"))
+FLOATS, I64 = vector.F32.as_pointer(), vector.I64
+
+
+def assembly(name, arguments, emit):
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    emit(builder, *function.args)
+    builder.ret_void()
+    target = llvm.Target.from_triple(ARM[0]).create_target_machine(*ARM[1:], opt=2)
+    print(target.emit_assembly(llvm.parse_assembly(str(module))))
+
+
+def emit_tile(builder, start, a, n_x, n_h, w, z):
+    one = vector.i64(4)
+    tile._emit_tile(builder, lstm, lstm.most_rows, (start, one, one), (a, n_x), n_x, n_h, w, (z, one, one))
+
+
+def emit_update(builder, z, c, h):
+    z = [vector.load(builder, z, 4 * n) for n in range(4)]
+    new = update._carry(builder, lstm, z, None, vector.load(builder, c))
+    vector.store(builder, new, c)
+    vector.store(builder, update._hidden(builder, lstm, z, None, new), h)
+
+
+lstm = tile.Cell("lstm", 1, TANH, SIGMOID)
+assembly("tile", [FLOATS, FLOATS, I64, I64, FLOATS, FLOATS], emit_tile)
+print("----")
+assembly("update", [FLOATS, FLOATS, FLOATS], emit_update)
+"""
+
+
+def test_neon():
+    """What LLVM makes of a tile and an update for ARM; it is read here, not run, since this CPU may be another."""
+    try:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError:
+        pytest.skip("LLVM here was built without this target")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", ON_NEON], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    tile, update = done.stdout.split("----")
+    assert len(re.findall(r"fmla\s+v\d+\.4s", tile)) == 6 * 4, "six rows of four sums"
+    assert len(re.findall(r"fmla\s+v\d+\.4s", update)) >= 10
+    assert len(re.findall(r"fdiv\s+v\d+\.4s", update)) == 3
+    for code in (tile, update):
+        assert not re.search(r"\tbl\s", code), "calls of a library"
+    loop = max(re.split(r"^\.LBB\w+:", tile, flags=re.M), key=lambda block: block.count("fmla"))
+    assert loop.count("fmla") == 6 * 4 and "[sp" not in loop, "sums that do not stay in registers"
