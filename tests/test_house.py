@@ -24,7 +24,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "stepping": {"errors", "layers"},
     "inputs": {"errors", "layers", "numpy"},
     "summary": {"layers"},
-    "chains": {"layers"},
+    "chains": {"layers", "numpy"},
     "model": {
         "errors", "layers", "graph", "stepping", "chains", "inputs", "summary", "streaming", "loading", "threads",
         "numpy", "tqdm",

@@ -1,5 +1,7 @@
 """The layers at the core of most models: inputs, Dense, Embedding, Masking, dropout and activation."""
 
+import math
+
 import numpy as np
 
 from ..errors import InputError
@@ -162,14 +164,14 @@ class Dense(_Activated):
         tiles.compiled(packed.loop)(packed.loop, packed.weights, f, x, y, rows, features, self.units, own)
         return y if self.last is None else activations.apply(self.last, y)
 
-    def stepper(self, rows):
-        """Return a function that computes so many rows, (rows, features), again and again."""
-        packed, shape, scratch = self.packed, (rows, self.units), tiles.SCRATCH
-        numbers = (rows, packed.features, self.units)
+    def runner(self, shape):
+        """Return a function that computes inputs of one shape again and again."""
+        packed, shape, scratch = self.packed, (*shape[:-1], self.units), tiles.SCRATCH
+        numbers = (math.prod(shape[:-1]), packed.features, self.units)
         entry, f = tiles.compiled(packed.loop), activation_function(packed.cell)
         loop, weights = packed.loop, packed.weights
 
-        def compute(x):
+        def compute(x, threads=1):
             y = empty(shape, FLOAT32)
             entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
             return y

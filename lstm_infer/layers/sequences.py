@@ -12,7 +12,7 @@ import numpy as np
 
 from ..kernels import fused
 from ..kernels.address import KINDS, address_of
-from ..kernels.sequence import fill_masked
+from ..kernels.sequence import PREVIOUS, fill_masked
 from ..kernels.update import functions_of
 from ..threads import together
 
@@ -20,7 +20,7 @@ empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
 CACHE = 16 << 20
 """Bytes of weights up to which reading them again for a few more rows costs little."""
-SHARED_WORK = 20_000_000
+SHARED_WORK = 6_000_000
 """Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows, instead of units of all rows."""
@@ -47,7 +47,7 @@ def run(packed, x, mask, backwards, masked_output, states, y, threads):
     order, times = (None, None) if mask is None else _real_timesteps(mask)
     h0 = None if mask is None else states[0].copy()
     call = _Call(packed, x, order, times, backwards, states, y)
-    work = len(x) * x.shape[1] * packed.weights.size
+    work = work_of(packed, len(x), x.shape[1])
     if threads == 1 or work < SHARED_WORK:
         call.compute_rows(0, 1)
     elif len(x) >= ROWS_EACH * threads:
@@ -182,6 +182,47 @@ def make_stepper(packed, rows, is_output):
         return (y, [new_h]) if fits else None
 
     return step_with_carry if cell.carries else step
+
+
+def make_runner(packed, shape, return_sequences, backwards):
+    """Return a function that computes whole sequences of one shape again and again, from zero states.
+
+    Parameters
+    ----------
+    packed : packing.Packed
+    shape : tuple
+        (rows, timesteps, features), of `fused.ROWS_AT_ONCE` rows at most.
+    return_sequences, backwards : bool
+
+    Returns
+    -------
+    callable
+        From x, a C-contiguous float32 array of that shape, and the most threads to use, to the output.
+    """
+    rows, timesteps, features = shape
+    outputs, units, cell = timesteps if return_sequences else 1, packed.units, packed.cell.value
+    few = _few(packed, timesteps)
+    numbers = (timesteps, features, units, outputs, rows, 0, 0, 0, int(backwards), 0, few, 0, 1, 0, 0)
+    job, floats = _plan(cell.wide, cell.grain, cell.slots, fused.Job(*numbers, *functions_of(packed.cell), 0, 0))
+    entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
+    of_y = (rows, timesteps, units) if return_sequences else (rows, units)
+
+    is_much = work_of(packed, rows, timesteps) >= SHARED_WORK
+
+    def compute(x, threads):
+        h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), empty(of_y, FLOAT32)
+        if is_much and threads > 1:
+            run(packed, x, None, backwards, PREVIOUS, [h, c], y.reshape(rows, outputs, units), threads)
+        else:
+            entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
+        return y
+
+    return compute
+
+
+def work_of(packed, rows, timesteps):
+    """Return the multiply-adds of a call."""
+    return rows * timesteps * packed.weights.size
 
 
 def _few(packed, timesteps):
