@@ -10,7 +10,7 @@ from ..kernels import packing
 from ..kernels.product import dense
 from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
-from . import activations
+from . import activations, memory
 from .base import Layer, Node, Tensor, readonly
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
@@ -156,7 +156,7 @@ class Dense(_Activated):
         if inputs.shape[-1] != features:
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
         x = np.ascontiguousarray(inputs)
-        y = np.empty((*inputs.shape[:-1], self.units), self.dtype)
+        y = memory.empty((*inputs.shape[:-1], self.units), self.dtype)
         if self.packed is None:
             return self._compute_generally(x.reshape(-1, features), y)
         packed, rows = self.packed, y.size // self.units
@@ -172,7 +172,7 @@ class Dense(_Activated):
         loop, weights = packed.loop, packed.weights
 
         def compute(x, threads=1):
-            y = empty(shape, FLOAT32)
+            y = memory.empty(shape, FLOAT32)
             entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
             return y
 

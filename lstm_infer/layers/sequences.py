@@ -15,12 +15,13 @@ from ..kernels.address import KINDS, address_of
 from ..kernels.sequence import PREVIOUS, fill_masked
 from ..kernels.update import functions_of
 from ..threads import together
+from . import memory
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
 CACHE = 16 << 20
 """Bytes of weights up to which reading them again for a few more rows costs little."""
-SHARED_WORK = 6_000_000
+SHARED_WORK = 20_000_000
 """Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows, instead of units of all rows."""
@@ -126,7 +127,7 @@ class _Call(NamedTuple):
         return plan(cell.wide, cell.grain, cell.slots, job)
 
     def compute(self, job, floats):
-        own = np.empty(floats, np.float32)
+        own = memory.empty((floats,), FLOAT32)
         h, c = self.states[0], self.states[-1]
         loop = self.packed.loop
         fused.compiled(loop)(loop, self.packed.weights, job, self.x, h, c, h, c, self.y, own)
@@ -210,7 +211,7 @@ def make_runner(packed, shape, return_sequences, backwards):
     is_much = work_of(packed, rows, timesteps) >= SHARED_WORK
 
     def compute(x, threads):
-        h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), empty(of_y, FLOAT32)
+        h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
         if is_much and threads > 1:
             run(packed, x, None, backwards, PREVIOUS, [h, c], y.reshape(rows, outputs, units), threads)
         else:
