@@ -35,7 +35,8 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "batch": {"errors", "numpy"},
     "bench": {"errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},
     "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
-    "cli": {"errors", "loading", "layers", "batch", "verify", "bench"},
+    "cli": {"errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
+    "warmup": {"errors", "kernels", "layers", "model", "numpy"},
     "__init__": set(),
     "__main__": {"cli"},
 }

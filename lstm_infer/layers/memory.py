@@ -1,8 +1,8 @@
 """Large arrays for results, in memory that earlier results have left.
 
-The system hands out memory page by page, when it is first touched, and writing an array of some megabytes row by row may
-spend more time in that than in the arithmetic (measured in a virtual machine: up to three times as long). So the memory
-of a large result is kept when the last array that looks at it is gone, and given to the next one.
+The system hands out memory page by page, when it is first touched, and writing an array of some megabytes row by row
+may spend more time in that than in the arithmetic (measured in a virtual machine: up to three times as long). So the
+memory of a large result is kept when the last array that looks at it is gone, and given to the next one.
 """
 
 import ctypes
