@@ -60,7 +60,7 @@ class Chain:
 
         Parameters
         ----------
-        x : (batch, timesteps, features) array
+        x : (batch, timesteps, features) array, or a list of it
         threads : int
             The most threads to use.
 
@@ -68,6 +68,8 @@ class Chain:
         -------
         array or None
         """
+        if type(x) is list and len(x) == 1:
+            (x,) = x
         if type(x) is not np.ndarray or x.dtype is not FLOAT32 or not x.flags.c_contiguous:
             return None
         functions = self._sequences.get(x.shape)

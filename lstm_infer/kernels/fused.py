@@ -377,7 +377,9 @@ def sequence(cell, weights, job, x, h, c, new_h, new_c, y, own):
         if not meet(job.meeting, job.parts, meetings * n + 1):
             return 0
         if active <= job.few and n >= ahead_until:
-            ahead_from, ahead_until = n, min(n + STRETCH, _count(job, 0))
+            left = _count(job, 0) - n
+            stretches = (left + STRETCH - 1) // STRETCH
+            ahead_from, ahead_until = n, n + (left + stretches - 1) // stretches
             _project(cell, job, at, work, n, ahead_until - n, active)
         if n < ahead_until:
             sums = _projected(cell, at, work, n - ahead_from, now)

@@ -7,8 +7,8 @@ from .vector import LANES
 
 ROWS_AT_ONCE = 64
 """Rows that go through the whole sequence together, so that their state and scratch stay in the L2 cache."""
-STRETCH = 24
-"""Timesteps whose input product is made ahead at once."""
+STRETCH = 32
+"""The most timesteps whose input product is made ahead at once."""
 APART = 16
 """Floats between rows: a row length of a power of two would put all rows into the same cache sets."""
 
