@@ -1,16 +1,21 @@
-"""Models that are a line of layers, stepped without the graph around them: almost nothing but the kernels.
+"""Models that are a line of layers, computed without the graph around them: almost nothing but the kernels.
 
 A chain is made of recurrent layers on fused kernels, Dense layers on tiles, and layers that do nothing at inference. It
-computes a step only if everything it is given is just what it should be, which the first kernel tells; else it
-returns None, and the general way converts, or says what is wrong.
+computes only if everything it is given is just what it should be; else it returns None, and the general way converts,
+or says what is wrong.
 """
 
-from .layers.base import Tensor, watchers
+import numpy as np
+
+from .layers.base import Tensor, shape_fits, watchers
 from .layers.core import Dense, Identity
 from .layers.recurrent import RNN
+from .layers.sequences import FLOAT32
 
 MOST_SIZES = 64
-"""Batch sizes that a chain remembers."""
+"""Batch sizes and shapes that a chain remembers."""
+MOST_ROWS = 15
+"""Rows of a batch from which threads take rows through the whole model, which the general way does."""
 
 
 class Chain:
@@ -24,7 +29,8 @@ class Chain:
     """
 
     def __init__(self, model, key):
-        self._model, self._key, self._steps = model, key, {}
+        self._model, self._key = model, key
+        self.forget()
         watchers.add(self)
 
     def step(self, x_t, state):
@@ -47,7 +53,31 @@ class Chain:
 
     def forget(self):
         """Begin anew: some layer has got new weights."""
-        self._steps = {}
+        self._steps, self._sequences = {}, {}  # by batch size; by shape
+
+    def predict(self, x, threads):
+        """Compute whole sequences of a small batch from zero states.
+
+        Parameters
+        ----------
+        x : (batch, timesteps, features) array, or a list of it
+        threads : int
+            The most threads to use.
+
+        Returns
+        -------
+        array or None
+        """
+        if type(x) is list and len(x) == 1:
+            (x,) = x
+        if type(x) is not np.ndarray or x.dtype is not FLOAT32 or not x.flags.c_contiguous:
+            return None
+        functions = self._sequences.get(x.shape)
+        if functions is None:
+            functions = self._prepare_sequences(x.shape)
+        for compute in functions:
+            x = compute(x, threads)
+        return x if functions else None
 
     def _prepare(self, rows):
         """Return a function of x_t and the state for batches of so many rows."""
@@ -64,11 +94,31 @@ class Chain:
             self._steps[rows] = function
         return function
 
+    def _prepare_sequences(self, shape):
+        """Return the functions that compute sequences of a shape; none if they are for the general way."""
+        self._model.check_ready()
+        given, functions = shape, []
+        for layer in _line_of(self._model) if self._takes(shape) else []:
+            if isinstance(layer, RNN):
+                functions.append(layer.cell.runner(shape, layer.return_sequences, layer.go_backwards))
+                shape = (*shape[: 2 if layer.return_sequences else 1], layer.units)
+            else:
+                functions.append(layer.runner(shape))
+                shape = (*shape[:-1], layer.units)
+        if len(self._sequences) < MOST_SIZES:
+            self._sequences[given] = functions
+        return functions
+
+    def _takes(self, shape):
+        """Whether the model takes inputs of a shape, few enough to be computed at once, and carries no state."""
+        fits = shape_fits(shape, (None, *self._model.inputs[0].shape[1:])) and len(shape) == 3
+        return fits and 0 < shape[0] <= MOST_ROWS and shape[1] > 0 and not self._model.is_stateful
+
     def _link(self, layer, rows, is_last):
         """Return the key of a layer's state, None where it has none, and the function that computes the layer."""
         if isinstance(layer, RNN):
             return self._key(layer), layer.cell.stepper(rows, is_output=is_last)
-        return None, layer.stepper(rows)
+        return None, layer.runner((rows, layer.packed.features))
 
 
 def _nothing(x_t, state):
@@ -115,7 +165,7 @@ def _line_of(model):
 
 def _can_be_a_link(layer):
     if isinstance(layer, RNN):
-        return getattr(layer.cell, "packed", None) is not None and not (layer.go_backwards or layer.time_major)
+        return getattr(layer.cell, "packed", None) is not None and not layer.time_major
     if isinstance(layer, Dense):
         return layer.packed is not None and layer.last is None
     return isinstance(layer, Identity)

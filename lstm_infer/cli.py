@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   cat data.csv | lstm-infer predict model.keras - > predictions.csv
   lstm-infer verify model.h5 golden.npz
   lstm-infer bench model.h5 --threads 1
+  LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5
 """
 
 
@@ -129,6 +130,7 @@ def _parser():
     _add_summary(commands)
     _add_verify(commands)
     _add_bench(commands)
+    _add_warmup(commands)
     return parser
 
 
@@ -162,10 +164,15 @@ def _add_bench(commands):
     command.add_argument("--json", metavar="FILE", help="write what was measured")
 
 
-def _command(commands, name, function, text):
+def _add_warmup(commands):
+    text = "compile ahead the kernels of a model, or those of common layers"
+    _command(commands, "warmup", _warmup, text, nargs="?")
+
+
+def _command(commands, name, function, text, nargs=None):
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(command=function)
-    command.add_argument("model", metavar="MODEL", help=".h5, .hdf5, .keras, or an architecture .json")
+    command.add_argument("model", metavar="MODEL", nargs=nargs, help=".h5, .hdf5, .keras, or an architecture .json")
     command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
     command.add_argument("--keras-version", metavar="V", help="follow this Keras's semantics, not the file's")
     command.add_argument("--dtype", choices=("float32", "float64"), help="compute in this type")
@@ -253,6 +260,18 @@ def _bench(options):
     if options.json:
         write_json(document, options.json)
     print("\n".join(table(document)))
+    return 0
+
+
+def _warmup(options):
+    from .warmup import warm_up
+
+    began = time.perf_counter()
+    warmed = warm_up(None if options.model is None else _load(options))
+    check_stopped()
+    if warmed.folder is None:
+        return _say("found no folder of the user's own to keep kernels in: set LSTM_INFER_CACHE_DIR", 1)
+    print(f"{warmed.kernels} kernels compiled in {time.perf_counter() - began:.1f} s, kept in {warmed.folder}")
     return 0
 
 

@@ -211,6 +211,11 @@ class Model(Layer):
         InputError
             The data does not fit the model; the message names the input, what was found and what was expected.
         """
+        if batch_size is mask is lengths is None and verbose in ("auto", 0):
+            most = self.threads if threads is None else check_threads(threads)
+            result = (self._chain or self._make_chain()).predict(x, most)
+            if result is not None:
+                return result
         batch_size = check_batch_size(batch_size)
         with self._lock if self.is_stateful else nullcontext():
             return self._predict(x, batch_size, verbose, mask, lengths, threads, self._own_context, self.is_stateful)
@@ -343,9 +348,11 @@ class Model(Layer):
         return outputs, {name: states[layer] for name, layer in carried.items()}
 
     def _make_chain(self):
-        names = {layer: name for name, layer in self.step_plan.carried.items()}
-        self._chain = Chain(self, names.get)
+        self._chain = Chain(self, self._name_of_carried)
         return self._chain
+
+    def _name_of_carried(self, layer):
+        return next(name for name, carried in self.step_plan.carried.items() if carried is layer)
 
     def _step(self, x_t, states):
         """`step`, with states by layer, replaced in place."""

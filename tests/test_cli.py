@@ -228,3 +228,22 @@ def test_bad_npy_is_bad_input(tmp_path):
 
 def test_version():
     assert run("--version").stdout == f"lstm-infer {li.__version__}\n"
+
+
+def test_warmup_leaves_nothing_to_compile(tmp_path):
+    command = f"LSTM_INFER_CACHE_DIR={tmp_path} lstm-infer warmup models/sunspots.h5"
+    first, second = (shell(command) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert int(first.stdout.split()[0]) >= 4
+    assert second.stdout.startswith("0 kernels compiled")
+    before = sorted(tmp_path.rglob("*.nbc"))
+    predict = "lstm-infer predict models/sunspots.h5 models/sunspots.input.npy"
+    assert shell(f"LSTM_INFER_CACHE_DIR={tmp_path} {predict}").returncode == 0
+    assert sorted(tmp_path.rglob("*.nbc")) == before
+
+
+def test_warmup_without_a_place_to_keep_kernels(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = shell(f"LSTM_INFER_CACHE_DIR={tmp_path / 'file'} lstm-infer warmup models/sunspots.h5")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "LSTM_INFER_CACHE_DIR" in done.stderr

@@ -24,7 +24,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "stepping": {"errors", "layers"},
     "inputs": {"errors", "layers", "numpy"},
     "summary": {"layers"},
-    "chains": {"layers"},
+    "chains": {"layers", "numpy"},
     "model": {
         "errors", "layers", "graph", "stepping", "chains", "inputs", "summary", "streaming", "loading", "threads",
         "numpy", "tqdm",
@@ -35,7 +35,8 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "batch": {"errors", "numpy"},
     "bench": {"errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},
     "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
-    "cli": {"errors", "loading", "layers", "batch", "verify", "bench"},
+    "cli": {"errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
+    "warmup": {"errors", "kernels", "layers", "model", "numpy"},
     "__init__": set(),
     "__main__": {"cli"},
 }

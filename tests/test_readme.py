@@ -15,8 +15,9 @@ COMMANDS = [line for kind, text in BLOCKS if not kind for line in text.splitline
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that holds the models and nothing else."""
-    (tmp_path / "models").symlink_to(ROOT / "models")
+    """A folder that holds the models, the benchmark and nothing else."""
+    for name in ("models", "bench.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
 
@@ -28,7 +29,8 @@ def test_python(folder, code):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(folder, command):
-    done = run(["sh", "-ec", command.replace("lstm-infer", f"{sys.executable} -m lstm_infer")], folder)
+    command = command.replace("lstm-infer", "python -m lstm_infer").replace("python ", f"{sys.executable} ")
+    done = run(["sh", "-ec", command], folder)
     assert done.returncode == 0, done.stderr
 
 

@@ -33,17 +33,20 @@ def fill_masked(mask, backwards, masked_output, h0, y):
     y : (batch, timesteps or 1, units) array
         The outputs at real timesteps, or the last of them; the rest is written.
     """
-    timesteps = mask.shape[1]
+    timesteps, units = mask.shape[1], y.shape[2]
     for row in range(y.shape[0]):
         last = -1
         for n in range(timesteps):
             if mask[row, timesteps - 1 - n if backwards else n]:
                 last = n
             elif y.shape[1] > 1 or n == timesteps - 1:
-                out = y[row, min(n, y.shape[1] - 1)]
+                slot = min(n, y.shape[1] - 1)
                 if masked_output == ZERO or (masked_output == PREVIOUS and last < 0):
-                    out[:] = 0
+                    for j in range(units):
+                        y[row, slot, j] = 0
                 elif last < 0:
-                    out[:] = h0[row]
+                    for j in range(units):
+                        y[row, slot, j] = h0[row, j]
                 elif y.shape[1] > 1:
-                    out[:] = y[row, last]
+                    for j in range(units):
+                        y[row, slot, j] = y[row, last, j]

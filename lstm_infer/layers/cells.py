@@ -69,6 +69,10 @@ class _Cell(Layer):
         """Return a function for one timestep again and again (`sequences.make_stepper`)."""
         return sequences.make_stepper(self.packed, rows, is_output)
 
+    def runner(self, shape, return_sequences, backwards):
+        """Return a function for sequences of one shape again and again (`sequences.make_runner`)."""
+        return sequences.make_runner(self.packed, shape, return_sequences, backwards)
+
     def __call__(self, inputs, *args, **kwargs):
         """Compute one timestep, or record a call on symbolic tensors."""
         if self.packed is not None and self.implementation == 2 and len(args) == 1 and not kwargs:

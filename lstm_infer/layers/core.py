@@ -1,5 +1,7 @@
 """The layers at the core of most models: inputs, Dense, Embedding, Masking, dropout and activation."""
 
+import math
+
 import numpy as np
 
 from ..errors import InputError
@@ -8,7 +10,7 @@ from ..kernels import packing
 from ..kernels.product import dense
 from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
-from . import activations
+from . import activations, memory
 from .base import Layer, Node, Tensor, readonly
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
@@ -154,7 +156,7 @@ class Dense(_Activated):
         if inputs.shape[-1] != features:
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
         x = np.ascontiguousarray(inputs)
-        y = np.empty((*inputs.shape[:-1], self.units), self.dtype)
+        y = memory.empty((*inputs.shape[:-1], self.units), self.dtype)
         if self.packed is None:
             return self._compute_generally(x.reshape(-1, features), y)
         packed, rows = self.packed, y.size // self.units
@@ -162,15 +164,15 @@ class Dense(_Activated):
         tiles.compiled(packed.loop)(packed.loop, packed.weights, f, x, y, rows, features, self.units, own)
         return y if self.last is None else activations.apply(self.last, y)
 
-    def stepper(self, rows):
-        """Return a function that computes so many rows, (rows, features), again and again."""
-        packed, shape, scratch = self.packed, (rows, self.units), tiles.SCRATCH
-        numbers = (rows, packed.features, self.units)
+    def runner(self, shape):
+        """Return a function that computes inputs of one shape again and again."""
+        packed, shape, scratch = self.packed, (*shape[:-1], self.units), tiles.SCRATCH
+        numbers = (math.prod(shape[:-1]), packed.features, self.units)
         entry, f = tiles.compiled(packed.loop), activation_function(packed.cell)
         loop, weights = packed.loop, packed.weights
 
-        def compute(x):
-            y = empty(shape, FLOAT32)
+        def compute(x, threads=1):
+            y = memory.empty(shape, FLOAT32)
             entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
             return y
 

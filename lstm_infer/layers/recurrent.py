@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels.sequence import PREVIOUS, STATE, ZERO
+from . import memory
 from .base import Layer
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, command, output_size_of, state_sizes
 from .structure import flatten, pack_like
@@ -288,7 +289,7 @@ class _FusedRNN(RNN):
         rule = self.masked_output
         if rule == PREVIOUS and context.continues and context.carries(self):
             rule = STATE  # the output before the first timestep is the state it begins with
-        y = np.empty((batch, timesteps if self.return_sequences else 1, self.units), self.dtype)
+        y = memory.empty((batch, timesteps if self.return_sequences else 1, self.units), self.dtype)
         x = np.ascontiguousarray(x)
         self.cell.sequence(x, mask, self.go_backwards, rule, states, y, context.threads)
         return y, states

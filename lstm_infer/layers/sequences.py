@@ -12,9 +12,11 @@ import numpy as np
 
 from ..kernels import fused
 from ..kernels.address import KINDS, address_of
-from ..kernels.sequence import fill_masked
+from ..kernels.job import ROWS_AT_ONCE, Job, layout
+from ..kernels.sequence import PREVIOUS, fill_masked
 from ..kernels.update import functions_of
 from ..threads import together
+from . import memory
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -47,7 +49,7 @@ def run(packed, x, mask, backwards, masked_output, states, y, threads):
     order, times = (None, None) if mask is None else _real_timesteps(mask)
     h0 = None if mask is None else states[0].copy()
     call = _Call(packed, x, order, times, backwards, states, y)
-    work = len(x) * x.shape[1] * packed.weights.size
+    work = work_of(packed, len(x), x.shape[1])
     if threads == 1 or work < SHARED_WORK:
         call.compute_rows(0, 1)
     elif len(x) >= ROWS_EACH * threads:
@@ -59,7 +61,7 @@ def run(packed, x, mask, backwards, masked_output, states, y, threads):
 
 
 def _real_timesteps(mask):
-    """Return `fused.Job.order` and `fused.Job.times` (None where they are 0, 1, 2, ...) as arrays."""
+    """Return `Job.order` and `Job.times` (None where they are 0, 1, 2, ...) as arrays."""
     counts = mask.sum(axis=1)
     rows = np.argsort(-counts, kind="stable")
     first = np.cumsum(counts) - counts
@@ -86,7 +88,7 @@ class _Call(NamedTuple):
         else:
             order = self.order[:, part::parts]
             first, last = 0, order.shape[1]
-        groups = -(-(last - first) // fused.ROWS_AT_ONCE)
+        groups = -(-(last - first) // ROWS_AT_ONCE)
         for k in range(groups):
             r0, r1 = (first + (last - first) * n // groups for n in (k, k + 1))
             if self.order is None:
@@ -97,7 +99,7 @@ class _Call(NamedTuple):
 
     def compute_units(self, threads):
         """Compute all rows in several threads, each some of the units of every timestep."""
-        groups = -(-len(self.x) // fused.ROWS_AT_ONCE)
+        groups = -(-len(self.x) // ROWS_AT_ONCE)
         for k in range(groups):
             r0, r1 = (len(self.x) * n // groups for n in (k, k + 1))
             some = None if self.order is None else np.ascontiguousarray(self.order[:, r0:r1])
@@ -114,11 +116,11 @@ class _Call(NamedTuple):
             )
 
     def plan(self, rows, row=0, order=0, part=0, parts=1, shared=0, meeting=0):
-        """Return the arguments of `compute`: a `fused.Job` as an array, and the scratch it needs."""
+        """Return the arguments of `compute`: a `Job` as an array, and the scratch it needs."""
         cell, (_, timesteps, features) = self.packed.cell.value, self.x.shape
         times = 0 if self.times is None else address_of(self.times)
         few = _few(self.packed, timesteps) if parts == 1 else rows
-        job = fused.Job(
+        job = Job(
             timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), 0,
             few, part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
         )  # fmt: skip
@@ -126,7 +128,7 @@ class _Call(NamedTuple):
         return plan(cell.wide, cell.grain, cell.slots, job)
 
     def compute(self, job, floats):
-        own = np.empty(floats, np.float32)
+        own = memory.empty((floats,), FLOAT32)
         h, c = self.states[0], self.states[-1]
         loop = self.packed.loop
         fused.compiled(loop)(loop, self.packed.weights, job, self.x, h, c, h, c, self.y, own)
@@ -152,7 +154,7 @@ def make_stepper(packed, rows, is_output):
 
     def plan(odd):
         numbers = (1, packed.features, packed.units, int(is_output), rows, 0, 0, 0, 0, odd, 0, 0, 1, 0, 0)
-        return _plan(cell.wide, cell.grain, cell.slots, fused.Job(*numbers, *functions_of(packed.cell), *KINDS))
+        return _plan(cell.wide, cell.grain, cell.slots, Job(*numbers, *functions_of(packed.cell), *KINDS))
 
     (even, floats), (odd, _) = plan(0), plan(1)
     jobs = itertools.cycle((even, odd))  # the weights used last are then used first, while still in cache
@@ -184,8 +186,49 @@ def make_stepper(packed, rows, is_output):
     return step_with_carry if cell.carries else step
 
 
+def make_runner(packed, shape, return_sequences, backwards):
+    """Return a function that computes whole sequences of one shape again and again, from zero states.
+
+    Parameters
+    ----------
+    packed : packing.Packed
+    shape : tuple
+        (rows, timesteps, features), of `ROWS_AT_ONCE` rows at most.
+    return_sequences, backwards : bool
+
+    Returns
+    -------
+    callable
+        From x, a C-contiguous float32 array of that shape, and the most threads to use, to the output.
+    """
+    rows, timesteps, features = shape
+    outputs, units, cell = timesteps if return_sequences else 1, packed.units, packed.cell.value
+    few = _few(packed, timesteps)
+    numbers = (timesteps, features, units, outputs, rows, 0, 0, 0, int(backwards), 0, few, 0, 1, 0, 0)
+    job, floats = _plan(cell.wide, cell.grain, cell.slots, Job(*numbers, *functions_of(packed.cell), 0, 0))
+    entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
+    of_y = (rows, timesteps, units) if return_sequences else (rows, units)
+
+    is_much = work_of(packed, rows, timesteps) >= SHARED_WORK
+
+    def compute(x, threads):
+        h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
+        if is_much and threads > 1:
+            run(packed, x, None, backwards, PREVIOUS, [h, c], y.reshape(rows, outputs, units), threads)
+        else:
+            entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
+        return y
+
+    return compute
+
+
+def work_of(packed, rows, timesteps):
+    """Return the multiply-adds of a call."""
+    return rows * timesteps * packed.weights.size
+
+
 def _few(packed, timesteps):
-    """Return `fused.Job.few`: there is nothing to make ahead of a single timestep."""
+    """Return `Job.few`: there is nothing to make ahead of a single timestep."""
     if timesteps == 1:
         return 0
     return 8 if packed.weights.nbytes > CACHE else 2
@@ -193,5 +236,5 @@ def _few(packed, timesteps):
 
 @functools.lru_cache(maxsize=1024)
 def _plan(wide, grain, slots, job):
-    at = fused.layout.py_func(wide, grain, slots, job)
+    at = layout.py_func(wide, grain, slots, job)
     return np.array(job, np.int64), at.own + at.shared + 64

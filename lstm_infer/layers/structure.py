@@ -36,14 +36,13 @@ def pack_like(structure, leaves):
     >>> pack_like([0, {"b": 0, "a": 0}], [1, 2, 3])
     [1, {'b': 3, 'a': 2}]
     """
-    leaves = iter(leaves)
+    return _fill(structure, iter(leaves))
 
-    def fill(part):
-        if isinstance(part, dict):
-            filled = {key: fill(part[key]) for key in sorted(part)}
-            return {key: filled[key] for key in part}
-        if isinstance(part, (list, tuple)):
-            return [fill(item) for item in part]
-        return next(leaves)
 
-    return fill(structure)
+def _fill(part, leaves):  # not a function inside `pack_like`: one that calls itself would keep the leaves alive
+    if isinstance(part, dict):
+        filled = {key: _fill(part[key], leaves) for key in sorted(part)}
+        return {key: filled[key] for key in part}
+    if isinstance(part, (list, tuple)):
+        return [_fill(item, leaves) for item in part]
+    return next(leaves)
