@@ -139,7 +139,7 @@ def check_sequences(kind, at_end):
 
     ways = itertools.cycle(itertools.product((0, 2, 64), (False, True), (False, True)))
     rng = np.random.default_rng(0)
-    for (units, features), rows, timesteps in itertools.product(SIZES, (1, 2, 3, 7, 13), (1, 3, 27)):
+    for (units, features), rows, timesteps in itertools.product(SIZES, (1, 2, 7, 13), (1, 27)):
         few, backwards, is_masked = next(ways)
         cell = reference.CELLS[kind]
         layer = getattr(li, cell.name)(

@@ -522,6 +522,20 @@ def test_nothing_given_is_changed(kind, threads, monkeypatch):
     assert not packed.weights.flags.writeable
 
 
+def test_results_stay_as_they_are():
+    """Large results take the memory of earlier ones, but never of one that somebody still looks at."""
+    model, x = make_model("gru", 5, 130), random_array(40, 200, 5)
+    first = model.predict(x)
+    kept, part = first.copy(), first[3, 7, 2:4]
+    others = [model.predict(x + n) for n in range(3)]
+    assert bits(first) == bits(kept)
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations([first, *others], 2))
+    del first, others
+    for n in range(5):
+        model.predict(x + n)
+    assert bits(part) == bits(kept[3, 7, 2:4])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="guards memory with Linux's mprotect")
 def test_no_byte_beside_an_array_is_touched():
     """In a process of its own, which such a byte ends (`guarded`)."""

@@ -137,19 +137,36 @@ def runs_here(features):
     return IS_X86 and all(has.get(feature.lstrip("+")) for feature in features.split(","))
 
 
-@pytest.mark.parametrize(
-    ("cpu", "features", "machine"),
-    [("x86-64", "+sse2", (4, 16, False)), ("haswell", "+avx2,+fma", (8, 16, True))],
-    ids=["sse", "avx2"],
-)
-def test_other_widths(cpu, features, machine):
-    """Every kind of cell, and Dense, in a process that compiles for a lesser CPU; the cache keeps CPUs apart."""
-    if machine == vector.MACHINE or not runs_here(features):
+TARGETS = {  # CPU, features, and what must come of them
+    "sse": ("x86-64", "+sse2", (4, 16, False)),
+    "avx2": ("haswell", "+avx2,+fma", (8, 16, True)),
+}
+
+
+@pytest.fixture(scope="module")
+def lesser_cpus():
+    """Processes that compile for CPUs which can do less than this one; all at once, since compiling takes a while."""
+    running = {}
+    for name, (cpu, features, machine) in TARGETS.items():
+        if machine == vector.MACHINE or not runs_here(features):
+            continue
+        environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        running[name] = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    yield running
+    for process in running.values():
+        process.kill()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_other_widths(name, lesser_cpus):
+    """Every kind of cell, and Dense; the cache keeps CPUs apart."""
+    if name not in lesser_cpus:
         pytest.skip("this CPU's own width, or one it has not")
-    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=500)
-    assert done.stdout.split()[:4] == [*map(str, machine), "True"], done.stdout + done.stderr
+    output, errors = lesser_cpus[name].communicate(timeout=500)
+    assert output.split()[:4] == [*map(str, TARGETS[name][2]), "True"], output + errors
 
 
 ON_NEON = """
