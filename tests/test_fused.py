@@ -522,6 +522,16 @@ def test_nothing_given_is_changed(kind, threads, monkeypatch):
     assert not packed.weights.flags.writeable
 
 
+def test_a_cell_does_not_remember_every_batch_size():
+    cell, x_t = make_loop("lstm", 5, 17).cell, random_array(300, 5)
+    states = random_states("lstm", 300, 17)
+    expected = bits(cell(x_t, states)[1])
+    for rows in (*range(1, 301), 300):
+        new = cell(x_t[:rows], [state[:rows] for state in states])[1]
+        assert len(cell._steppers) <= 64
+    assert bits(new) == expected
+
+
 def test_results_stay_as_they_are():
     """Large results take the memory of earlier ones, but never of one that somebody still looks at."""
     model, x = make_model("gru", 5, 130), random_array(40, 200, 5)

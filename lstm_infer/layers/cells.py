@@ -15,6 +15,9 @@ from . import activations, sequences
 from .base import Layer, readonly
 from .structure import flatten
 
+MOST_SIZES = 64
+"""Batch sizes that a cell remembers: each keeps some scratch."""
+
 
 class _Cell(Layer):
     """What the three built-in cells share: their arguments, states and activations."""
@@ -79,6 +82,8 @@ class _Cell(Layer):
             try:
                 stepper = self._steppers.get(len(inputs))
                 if stepper is None:
+                    if len(self._steppers) >= MOST_SIZES:
+                        self._steppers = {}
                     stepper = self._steppers[len(inputs)] = self.stepper(len(inputs), is_output=False)
                 result = stepper(inputs, args[0])
             except (TypeError, ValueError):
