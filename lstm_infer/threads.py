@@ -203,7 +203,8 @@ def _siblings(cpu):
 
 def _quota():
     """Return the cores that control groups leave this process, or None where they do not say."""
-    for path in ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
+    own = f"/sys/fs/cgroup{_own_group()}/cpu.max"
+    for path in (own, "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
         try:
             with open(path) as file:
                 numbers = file.read().split()
@@ -216,3 +217,13 @@ def _quota():
         if quota > 0 and period > 0:
             return max(1, quota // period)
     return None
+
+
+def _own_group():
+    """Return the path of this process's control group (version 2) below the root, or nothing."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            groups = [line.strip().split(":", 2) for line in file]
+    except OSError:
+        return ""
+    return next((path.rstrip("/") for number, _, path in groups if number == "0"), "")

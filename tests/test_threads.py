@@ -460,6 +460,8 @@ PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
         ({V1: "300000\n"}, 4),
         ({V2: "max 100000\n", V1: "100000\n", PERIOD: "100000\n"}, 1),
         ({V2: "100000 0\n"}, 4),
+        ({"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/b/cpu.max": "200000 100000\n"}, 2),
+        ({"/proc/self/cgroup": "1:cpu:/x\n0::/\n", V2: "100000 100000\n"}, 1),
     ],
 )
 def test_control_groups_are_respected(files, expected, monkeypatch):

@@ -29,7 +29,7 @@ from .activations import LINEAR, Activation
 from .address import pointer
 from .constant import get
 from .jit import inner
-from .vector import LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, prefetch, store
+from .vector import ALIGNMENT, LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, prefetch, store
 
 AHEAD = 512
 """Floats that weights are fetched ahead of their use. One row streams them from the L2 cache a quarter faster so; two
@@ -168,8 +168,8 @@ def _accumulate(builder, sums, rows, a, n, w, slots, of):
         w_k = offset(builder, w, builder.mul(k, i64(len(slots) * LANES)))
         values = [lambda r=r: broadcast(builder, builder.load(offset(builder, a[r], k))) for r in range(rows)]
         weights = [lambda v=v: load(builder, w_k, v * LANES) for v in range(len(slots))]
-        for v in range(len(slots) if rows != 2 else 0):
-            prefetch(builder, offset(builder, w_k, AHEAD + v * LANES))
+        for line in range(0, len(slots) * LANES if rows != 2 else 0, ALIGNMENT // 4):
+            prefetch(builder, offset(builder, w_k, AHEAD + line))
         rows_are_held = rows <= len(slots)
         held, passing = (values, weights) if rows_are_held else (weights, values)
         held = [read() for read in held]
