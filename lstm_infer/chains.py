@@ -52,7 +52,7 @@ class Chain:
             return None
 
     def forget(self):
-        """Begin anew: some layer has got new weights."""
+        """Begin anew: some layer has changed."""
         self._steps, self._sequences = {}, {}  # by batch size; by shape
 
     def predict(self, x, threads):
@@ -70,8 +70,12 @@ class Chain:
         """
         if type(x) is list and len(x) == 1:
             (x,) = x
-        if type(x) is not np.ndarray or x.dtype is not FLOAT32 or not x.flags.c_contiguous:
+        if type(x) is not np.ndarray:
             return None
+        if x.dtype is not FLOAT32 or not x.flags.c_contiguous:
+            if x.dtype.kind not in "biuf":
+                return None
+            x = np.ascontiguousarray(x, FLOAT32)
         functions = self._sequences.get(x.shape)
         if functions is None:
             functions = self._prepare_sequences(x.shape)
@@ -81,6 +85,7 @@ class Chain:
 
     def _prepare(self, rows):
         """Return a function of x_t and the state for batches of so many rows."""
+        steps = self._steps  # if weights change meanwhile, another dict takes its place
         self._model.check_ready()
         layers = _line_of(self._model)
         links = [self._link(layer, rows, is_last=layer is layers[-1]) for layer in layers]
@@ -90,14 +95,14 @@ class Chain:
             function = _single(*links[0])
         else:
             function = _several(links)
-        if len(self._steps) < MOST_SIZES:
-            self._steps[rows] = function
+        if len(steps) < MOST_SIZES:
+            steps[rows] = function
         return function
 
     def _prepare_sequences(self, shape):
         """Return the functions that compute sequences of a shape; none if they are for the general way."""
+        sequences, given, functions = self._sequences, shape, []
         self._model.check_ready()
-        given, functions = shape, []
         for layer in _line_of(self._model) if self._takes(shape) else []:
             if isinstance(layer, RNN):
                 functions.append(layer.cell.runner(shape, layer.return_sequences, layer.go_backwards))
@@ -105,8 +110,8 @@ class Chain:
             else:
                 functions.append(layer.runner(shape))
                 shape = (*shape[:-1], layer.units)
-        if len(self._sequences) < MOST_SIZES:
-            self._sequences[given] = functions
+        if len(sequences) < MOST_SIZES:
+            sequences[given] = functions
         return functions
 
     def _takes(self, shape):

@@ -1,5 +1,7 @@
 """Streams: a model together with the state it carries from one call to the next."""
 
+import numpy as np
+
 from .chains import Chain
 from .errors import InputError
 from .layers.base import Context
@@ -78,6 +80,9 @@ class Session:
         unknown = sorted(set(state) - set(layers))
         if unknown:
             raise InputError(f"found the state of layer '{unknown[0]}', which model '{self.model.name}' does not have")
+        for name, arrays in state.items():
+            if not isinstance(arrays, (list, tuple)) or not all(isinstance(a, np.ndarray) for a in arrays):
+                raise InputError(f"found {arrays!r:.80} as the state of layer '{name}', expected a list of arrays")
         with self._lock:
             self._states = {layers[name]: [array.copy() for array in arrays] for name, arrays in state.items()}
 

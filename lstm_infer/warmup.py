@@ -84,7 +84,7 @@ def _exercise(model):
 
 
 def _predict_masked(model, inputs):
-    masks = [np.arange(x.shape[1])[None] < 1 if x.ndim > 2 else None for x in inputs]
+    masks = [np.arange(x.shape[1])[None] < 1 if x.ndim > 1 else None for x in inputs]
     model.predict(inputs, mask=masks if len(masks) > 1 else masks[0])
 
 

@@ -555,3 +555,19 @@ def test_no_byte_beside_an_array_is_touched():
     done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
     cases = done.stdout.splitlines()
     assert done.returncode == 0 and cases[-1:] == ["done"], f"{cases[-1:]} {done.stderr}"
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gru_keeps_its_state_where_the_update_gate_is_shut(gate, reset_after):
+    """The old h, and not one rounded to a multiple of the candidate's last place at every timestep."""
+    units, rng = 5, np.random.default_rng(0)
+    layer = li.GRU(units, activation="linear", recurrent_activation=gate, reset_after=reset_after)
+    kernel = np.zeros((3, 3 * units))
+    kernel[:, 2 * units :] = 1000  # candidates far larger than h
+    bias = np.zeros((2, 3 * units) if reset_after else 3 * units)
+    bias[..., :units] = 30
+    layer.set_weights([kernel, np.zeros((units, 3 * units)), bias])
+    h = rng.normal(size=(4, units)).astype(np.float32)
+    y = layer(rng.normal(size=(4, 500, 3)), initial_state=h)
+    np.testing.assert_allclose(y, h, rtol=1e-6 if gate == "sigmoid" else 0)

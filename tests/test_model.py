@@ -340,3 +340,69 @@ def test_masks_count_in_the_order_of_layers_as_in_keras_3():
     first = li.LSTM(4, name="lstm_a")(li.Masking(name="m")(li.Dense(3, name="d3")(a)))
     model = li.Model([b, a], li.Concatenate(name="c")([second, first]))
     assert [layer.name for layer in model.layers] == ["a", "b", "d3", "d1", "d2", "m", "lstm_b", "lstm_a", "c"]
+
+
+# ---------------------------------------------------------------- what the short ways must not remember
+def line(units=4):
+    model = li.Sequential([li.Input((None, 3)), li.LSTM(units, return_sequences=True), li.Dense(2)])
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=shape) for layer in model.layers for shape in layer.expected_shapes.values()])
+    return model
+
+
+def test_short_ways_see_what_changes():
+    model, x = line(), np.random.default_rng(1).normal(size=(2, 5, 3)).astype(np.float32)
+    session = model.session()
+
+    def short():
+        session.reset_states()
+        return [model.predict(x), session.step(x[:, 0]), session.step(x[:, 1])]
+
+    def general():
+        y = model.predict(x, batch_size=1)
+        return [y, *(y[:, :2].swapaxes(0, 1) if y.ndim == 3 else [y, y])]
+
+    for change in (lambda: None, lambda: model.layers[0].set_weights([w * 2 for w in model.layers[0].get_weights()])):
+        change()
+        for ours, theirs in zip(short(), general(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    model.layers[0].return_sequences = False
+    np.testing.assert_array_equal(model.predict(x), model.predict(x, batch_size=1))
+    model.layers[0].stateful = True
+    assert (model.predict(x) != model.predict(x)).any()
+
+
+@pytest.mark.parametrize("make", [li.LSTM, li.GRU, li.SimpleRNN, li.Dense])
+def test_nobody_remembers_old_weights_who_looked_while_they_changed(make, monkeypatch):
+    """Whoever computes just before the new weights are in place may use the old ones, but not afterwards."""
+    from lstm_infer.kernels import packing
+
+    model = li.Sequential([li.Input((None, 3)), li.LSTM(3, return_sequences=True), make(4)])
+    rng = np.random.default_rng(0)
+    shapes = [shape for layer in model.layers for shape in layer.expected_shapes.values()]
+    model.set_weights([rng.normal(size=shape) for shape in shapes])
+    x = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    pack = packing._packed
+
+    def look_first(*args, **kwargs):
+        model.predict(x)
+        return pack(*args, **kwargs)
+
+    monkeypatch.setattr(packing, "_packed", look_first)
+    model.set_weights([rng.normal(size=shape) for shape in shapes])
+    monkeypatch.undo()
+    np.testing.assert_array_equal(model.predict(x), model.predict(x, batch_size=1))
+
+
+def test_predict_takes_any_numbers_by_the_short_way():
+    model, x = line(), np.arange(30).reshape(2, 5, 3)
+    expected = model.predict(x.astype(np.float32), batch_size=2)
+    for same in (x, x.astype(float), [x.astype(np.float32)], np.asfortranarray(x.astype(np.float32)), x.tolist()):
+        np.testing.assert_array_equal(model.predict(same), expected)
+
+
+@pytest.mark.parametrize("state", [{"lstm": None}, {"lstm": ["a", "b"]}, {"lstm": 3}])
+def test_session_refuses_a_state_of_no_arrays(state):
+    model = line()
+    with pytest.raises(li.InputError, match="expected a list of arrays"):
+        model.session().state = {model.layers[0].name: state["lstm"]}

@@ -1,7 +1,9 @@
 """Where threads that share a call meet: an atomic counter, and waiting that never hogs a core for long.
 
-A thread that waits spins for about ten microseconds and then gives its core away between looks, so that more threads
-than cores still come to an end. Whoever cannot come sets the second number, which sends all others home.
+A thread that waits spins for some twenty microseconds, then gives its core away a few times, then sleeps between looks.
+So more threads than cores still come to an end; and two threads that the system woke on the same core, and would leave
+there as long as both look busy, part: who has slept is woken on an idle core. Whoever cannot come sets the second
+number, which sends all others home.
 """
 
 import os
@@ -16,8 +18,9 @@ from .address import pointer
 from .jit import inner
 from .vector import I32, I64, i64, offset
 
-SPINS = 2000
-YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"
+SPINS, YIELDS = 800, 4
+YIELD, SLEEP, NAP = ("SwitchToThread", "Sleep", 0) if os.name == "nt" else ("sched_yield", "usleep", 10)
+"""The system's functions, and how long to sleep: milliseconds on Windows, elsewhere microseconds."""
 X86 = "86" in cpu_target.target_context.codegen().magic_tuple()[0]
 
 
@@ -69,6 +72,18 @@ def _give_away(typingctx):
     return types.void(), codegen
 
 
+@intrinsic
+def _nap(typingctx):
+    """Sleep a little."""
+
+    def codegen(context, builder, sig, args):
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I32, [I32]), SLEEP)
+        builder.call(function, [ir.Constant(I32, NAP)])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 @inner
 def meet(meeting, parts, times):
     """Wait until all parts have come here for the `times`-th time; return whether all came.
@@ -88,6 +103,8 @@ def meet(meeting, parts, times):
         spins += 1
         if spins < SPINS:
             _pause()
-        else:
+        elif spins < SPINS + YIELDS:
             _give_away()
+        else:
+            _nap()
     return True

@@ -18,8 +18,8 @@ from numba.extending import intrinsic
 from .activations import SIGMOID, TANH
 from .address import function_of, pointer
 from .jit import kernel
-from .vector import ALIGNMENT, I64, LANES, const, count, i64, load, offset, prefetch, store
-from .vector_math import ON_VECTORS, clip, one_plus_exp_negative, tanh_parts
+from .vector import ALIGNMENT, I64, LANES, const, count, fma, i64, load, offset, prefetch, store
+from .vector_math import ON_VECTORS, clip, exp_negative_and_one_more, tanh_parts
 
 
 def activation_of(builder, f):
@@ -33,7 +33,7 @@ def _gated(builder, g, gate, n, d=None):
     if g.code != SIGMOID:
         n = builder.fmul(activation_of(builder, g)(gate), n)
         return n if d is None else builder.fdiv(n, d)
-    e = one_plus_exp_negative(builder, gate)
+    _, e = exp_negative_and_one_more(builder, gate)
     return builder.fdiv(n, e if d is None else builder.fmul(d, e))
 
 
@@ -57,8 +57,13 @@ def _hidden(builder, cell, z, h, c):
 
 
 def _interpolate(builder, cell, z, h, candidate):
-    """``g(z) * h + (1 - g(z)) * candidate``."""
-    return builder.fadd(_gated(builder, cell.recurrent_activation, z, builder.fsub(h, candidate)), candidate)
+    """``g(z) * h + (1 - g(z)) * candidate``; h itself, exactly, where the gate is 1."""
+    g = cell.recurrent_activation
+    if g.code == SIGMOID:  # g(z) = 1 / (1 + e), and so 1 - g(z) = e / (1 + e)
+        e, more = exp_negative_and_one_more(builder, z)
+        return builder.fdiv(fma(builder, e, candidate, h), more)
+    kept = activation_of(builder, g)(z)
+    return fma(builder, kept, h, builder.fmul(builder.fsub(const(1.0), kept), candidate))
 
 
 def _gru(builder, cell, z, h, c):

@@ -108,13 +108,14 @@ def tanh(builder, x):
     return clip(builder, builder.select(small, x, builder.fdiv(n, d)), const(-1.0), const(1.0))
 
 
-def one_plus_exp_negative(builder, x):
-    """``1 + exp(-x)``, for the sigmoid of a gate: cheaper than `sigmoid`, accurate to 1e-7 after the division.
+def exp_negative_and_one_more(builder, x):
+    """Return exp(-x) and 1 + exp(-x), for the sigmoid of a gate: cheaper than `sigmoid`, accurate to 1e-7 after the
+    division.
 
-    The power of two is fitted to the least relative error on [-1/2, 1/2]. At the limits, exp(-x) is 2**-126 and 2**100,
+    The power of two is fitted to the least relative error on [-1/2, 1/2]. At the limits, exp(-x) is 2**-126 and 2**64,
     which leaves room for a factor.
     """
-    t = clip(builder, builder.fmul(x, const(-1.4426950408889634)), const(-126.0), const(100.0))
+    t = clip(builder, builder.fmul(x, const(-1.4426950408889634)), const(-126.0), const(64.0))
     shifted = builder.fadd(t, const(ROUND))
     r = builder.fsub(t, builder.fsub(shifted, const(ROUND)))
     p = polynomial(
@@ -122,7 +123,8 @@ def one_plus_exp_negative(builder, x):
         0.6931469440460205, 1.0000001192092896
     )  # fmt: skip
     n = builder.sub(builder.bitcast(shifted, INTS), ir.Constant(INTS, [0x4B400000] * INTS.count))
-    return fma(builder, p, _power_of_two(builder, n), const(1.0))
+    power = _power_of_two(builder, n)
+    return builder.fmul(p, power), fma(builder, p, power, const(1.0))
 
 
 # ---------------------------------------------------------------- what the other activations need

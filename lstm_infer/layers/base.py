@@ -110,10 +110,11 @@ def _automatic_name(class_name):
 
 
 watchers = weakref.WeakSet()
-"""Objects whose ``forget()`` is called whenever a layer gets new weights or another meaning."""
+"""Objects whose ``forget()`` is called whenever a layer has got new weights or another meaning."""
 
 
-def _tell_watchers():
+def tell_watchers():
+    """Let all watchers forget; after the change, so that none remembers what was before it."""
     for watcher in list(watchers):
         watcher.forget()
 
@@ -260,7 +261,6 @@ class Layer:
 
     def assign(self, arrays):
         """Take `arrays` (by name, of the expected shapes) as weights: cast once, read-only from now on."""
-        _tell_watchers()
         weights = {}
         for name, array in arrays.items():
             array = np.array(array, self.dtype, order="C", copy=True)
@@ -269,6 +269,7 @@ class Layer:
         self.weights = weights
         self.expected_shapes = {name: array.shape for name, array in weights.items()}
         self.pack()
+        tell_watchers()
 
     def walk(self, path=()):
         """Yield ``(path, layer)`` for this layer and all inside it; a path is a tuple of names."""
@@ -360,10 +361,10 @@ class Layer:
 
     def adopt(self, semantics):
         """Follow the Keras that `semantics` describes, here and in the layers inside."""
-        _tell_watchers()
         self.semantics = semantics
         for child in self.children().values():
             child.adopt(semantics)
+        tell_watchers()
 
     # ------------------------------------------------------------ state
     def reset_states(self):

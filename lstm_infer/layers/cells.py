@@ -12,7 +12,7 @@ from ..kernels.product import dense
 from ..kernels.sequence import PREVIOUS
 from ..kernels.update import functions_of
 from . import activations, sequences
-from .base import Layer, readonly
+from .base import Layer, readonly, tell_watchers
 from .structure import flatten
 
 MOST_SIZES = 64
@@ -49,6 +49,7 @@ class _Cell(Layer):
         self.settle_activations()
         if self.weights:
             self.pack()
+            tell_watchers()
 
     @property
     def compiled(self):
@@ -80,11 +81,12 @@ class _Cell(Layer):
         """Compute one timestep, or record a call on symbolic tensors."""
         if self.packed is not None and self.implementation == 2 and len(args) == 1 and not kwargs:
             try:
-                stepper = self._steppers.get(len(inputs))
+                steppers = self._steppers  # another thread may put others in their place
+                stepper = steppers.get(len(inputs))
                 if stepper is None:
-                    if len(self._steppers) >= MOST_SIZES:
-                        self._steppers = {}
-                    stepper = self._steppers[len(inputs)] = self.stepper(len(inputs), is_output=False)
+                    if len(steppers) >= MOST_SIZES:
+                        steppers.clear()
+                    stepper = steppers[len(inputs)] = self.stepper(len(inputs), is_output=False)
                 result = stepper(inputs, args[0])
             except (TypeError, ValueError):
                 result = None
@@ -235,8 +237,8 @@ class LSTMCell(_Cell):
         bias = self.weights.get("bias", np.zeros(4 * self.units, self.dtype))
         f, g = self.functions["activation"], self.functions["recurrent_activation"]
         self.params = lstm.LSTMParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f, g)
-        self._steppers = {}
         self.packed = packing.pack_lstm(*self.params) if self.fits_tiles else None
+        self._steppers = {}  # after it, so that none is made of the old weights
         if self.implementation == 1:
             self.gate_params = lstm.split_gates(self.params)
             self.packed_gates = packing.pack_lstm_gates(*self.params[:3]) if self.fits_tiles else None
@@ -323,8 +325,8 @@ class GRUCell(_Cell):
                 self.weights["kernel"], gates, candidate, bias[0], bias[1], f, g, bool(self.reset_after)
             )
             weights = self.weights["kernel"], recurrent, bias, f, g, self.reset_after
-            self._steppers = {}
             self.packed = packing.pack_gru(*weights) if self.fits_tiles else None
+            self._steppers = {}  # after it, so that none is made of the old weights
 
     general_step, general_sequence = staticmethod(gru.step), staticmethod(gru.sequence)
 
@@ -374,8 +376,8 @@ class SimpleRNNCell(_Cell):
             bias = self.weights.get("bias", np.zeros(self.units, self.dtype))
             f = self.functions["activation"]
             self.params = simple_rnn.SimpleRNNParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f)
-            self._steppers = {}
             self.packed = packing.pack_simple(*self.params) if self.fits_tiles else None
+            self._steppers = {}  # after it, so that none is made of the old weights
 
     general_step, general_sequence = staticmethod(simple_rnn.step), staticmethod(simple_rnn.sequence)
 

@@ -11,7 +11,7 @@ from ..kernels.product import dense
 from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
 from . import activations, memory
-from .base import Layer, Node, Tensor, readonly
+from .base import Layer, Node, Tensor, readonly, tell_watchers
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -139,6 +139,7 @@ class Dense(_Activated):
         super().adopt(semantics)
         if self.weights:
             self.pack()
+            tell_watchers()
 
     def pack(self):
         self.bias = self.weights.get("bias", np.zeros(self.units, self.dtype))

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.sequence import PREVIOUS, STATE, ZERO
 from . import memory
-from .base import Layer
+from .base import Layer, tell_watchers
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, command, output_size_of, state_sizes
 from .structure import flatten, pack_like
 
@@ -76,6 +76,11 @@ class RNN(Layer):
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask, self.time_major = zero_output_for_mask, time_major
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name in RNN.config_names:  # as people set ``layer.stateful = True`` on a loaded model
+            tell_watchers()
 
     # ------------------------------------------------------------ shapes and weights
     def children(self):
