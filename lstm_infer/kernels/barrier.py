@@ -1,9 +1,9 @@
 """Where threads that share a call meet: an atomic counter, and waiting that never hogs a core for long.
 
-A thread that waits spins for some twenty microseconds, then gives its core away a few times, then sleeps between looks.
-So more threads than cores still come to an end; and two threads that the system woke on the same core, and would leave
-there as long as both look busy, part: who has slept is woken on an idle core. Whoever cannot come sets the second
-number, which sends all others home.
+A thread that waits spins for some ten microseconds, then gives its core away between looks, and after about a
+millisecond sleeps between them: more threads than cores come to an end, and nobody waits busily for long. It must not
+sleep sooner: waking takes longer than a timestep, so the others would sleep by then, and each timestep would cost
+everybody a nap. Whoever cannot come sets the second number, which sends all others home.
 """
 
 import os
@@ -18,7 +18,7 @@ from .address import pointer
 from .jit import inner
 from .vector import I32, I64, i64, offset
 
-SPINS, YIELDS = 800, 4
+SPINS, YIELDS = 400, 2000
 YIELD, SLEEP, NAP = ("SwitchToThread", "Sleep", 0) if os.name == "nt" else ("sched_yield", "usleep", 10)
 """The system's functions, and how long to sleep: milliseconds on Windows, elsewhere microseconds."""
 X86 = "86" in cpu_target.target_context.codegen().magic_tuple()[0]

@@ -15,7 +15,7 @@ from ..kernels.address import KINDS, address_of
 from ..kernels.job import ROWS_AT_ONCE, Job, layout
 from ..kernels.sequence import PREVIOUS, fill_masked
 from ..kernels.update import functions_of
-from ..threads import together
+from ..threads import apart, together
 from . import memory
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
@@ -111,7 +111,7 @@ class _Call(NamedTuple):
             )
             together(
                 threads,
-                lambda part, parts, plan=plan: self.compute(*plan(part=part, parts=parts)),
+                apart(lambda part, parts, plan=plan: self.compute(*plan(part=part, parts=parts))),
                 give_up=functools.partial(meeting.__setitem__, 1, 1),
             )
 
