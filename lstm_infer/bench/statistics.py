@@ -37,9 +37,15 @@ def summarize(rounds):
 def differs(old, new):
     """Return whether two lists of rounds' medians are further apart than noise: every one of one list above the other.
 
+    A single round says nothing of noise.
+
     Examples
     --------
     >>> differs([1.0, 1.1], [1.2, 1.3]), differs([1.0, 1.25], [1.2, 1.3])
     (True, False)
+    >>> differs([1.0], [1.2])
+    False
     """
+    if min(len(old), len(new)) < 2:
+        return False
     return min(old) > max(new) or min(new) > max(old)
