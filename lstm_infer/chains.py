@@ -10,12 +10,10 @@ import numpy as np
 from .layers.base import Tensor, shape_fits, watchers
 from .layers.core import Dense, Identity
 from .layers.recurrent import RNN
-from .layers.sequences import FLOAT32
+from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH
 
 MOST_SIZES = 64
 """Batch sizes and shapes that a chain remembers."""
-MOST_ROWS = 15
-"""Rows of a batch from which threads take rows through the whole model, which the general way does."""
 
 
 class Chain:
@@ -70,7 +68,9 @@ class Chain:
         """
         if type(x) is list and len(x) == 1:
             (x,) = x
-        if type(x) is not np.ndarray:
+        if type(x) is not np.ndarray or x.ndim != 3:
+            return None
+        if threads > 1 and len(x) >= ROWS_EACH * threads:  # the general way gives every thread rows of its own
             return None
         if x.dtype is not FLOAT32 or not x.flags.c_contiguous:
             if x.dtype.kind not in "biuf":
@@ -117,7 +117,7 @@ class Chain:
     def _takes(self, shape):
         """Whether the model takes inputs of a shape, few enough to be computed at once, and carries no state."""
         fits = shape_fits(shape, (None, *self._model.inputs[0].shape[1:])) and len(shape) == 3
-        return fits and 0 < shape[0] <= MOST_ROWS and shape[1] > 0 and not self._model.is_stateful
+        return fits and 0 < shape[0] <= ROWS_AT_ONCE and shape[1] > 0 and not self._model.is_stateful
 
     def _link(self, layer, rows, is_last):
         """Return the key of a layer's state, None where it has none, and the function that computes the layer."""

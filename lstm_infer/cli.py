@@ -11,6 +11,7 @@ import sys
 import time
 
 from . import __version__
+from .arguments import positive, seconds
 
 EXAMPLES = """examples:
   lstm-infer summary model.h5
@@ -141,7 +142,7 @@ def _add_predict(commands):
     formats = ("npy", "npz", "csv")
     command.add_argument("--input-format", choices=formats, help="instead of what the suffix says; - is csv")
     command.add_argument("--output-format", choices=formats, help="instead of what the suffix says; - is csv")
-    command.add_argument("--batch-size", type=_positive, metavar="N", help="rows that are computed together")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="rows that are computed together")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -158,9 +159,9 @@ def _add_verify(commands):
 
 def _add_bench(commands):
     command = _command(commands, "bench", _bench, "measure a model: latency, throughput, time per layer")
-    command.add_argument("--timesteps", type=_positive, default=100, metavar="T", help="where they are free (100)")
-    command.add_argument("--batch", type=_positive, default=256, metavar="B", help="rows, for throughput (256)")
-    command.add_argument("--seconds", type=_seconds, default=2.0, metavar="S", help="for each measurement (2)")
+    command.add_argument("--timesteps", type=positive, default=100, metavar="T", help="where they are free (100)")
+    command.add_argument("--batch", type=positive, default=256, metavar="B", help="rows, for throughput (256)")
+    command.add_argument("--seconds", type=seconds, default=2.0, metavar="S", help="for each measurement (2)")
     command.add_argument("--json", metavar="FILE", help="write what was measured")
 
 
@@ -176,25 +177,8 @@ def _command(commands, name, function, text, nargs=None):
     command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
     command.add_argument("--keras-version", metavar="V", help="follow this Keras's semantics, not the file's")
     command.add_argument("--dtype", choices=("float32", "float64"), help="compute in this type")
-    command.add_argument("--threads", type=_positive, metavar="N", help="the most threads to use (all cores)")
+    command.add_argument("--threads", type=positive, metavar="N", help="the most threads to use (all cores)")
     return command
-
-
-def _positive(text):
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a positive number")
-    return number
-
-
-def _seconds(text):
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number <= 3600:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a number of seconds up to 3600")
-    return number
 
 
 # ---------------------------------------------------------------- commands

@@ -18,6 +18,7 @@ from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
 from .layers.core import InputLayer
 from .layers.operations import is_on_masks
+from .layers.sequences import ROWS_EACH
 from .layers.structure import flatten, map_structure, pack_like
 from .stepping import plan
 from .threads import available, each
@@ -30,9 +31,6 @@ WHOLE = object()
 
 PARALLEL_NUMBERS = 1 << 14
 """Input numbers from which waking threads costs less than it saves."""
-
-ROWS_EACH = 8
-"""Rows per thread from which threads take rows through the whole model; with fewer they share the work of a layer."""
 
 
 class Model(Layer):

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 
+from ..arguments import positive, seconds
 from ..errors import InputError, LSTMInferError
 from . import compare, plot
 from .cases import SUITES
@@ -58,33 +59,16 @@ def _parser():
     )
     add = parser.add_argument
     add("--suite", action="append", choices=SUITES, help="which cases; may be repeated (quick)")
-    add("--threads", type=_positive, default=1, metavar="N", help="the most threads of each engine (1)")
+    add("--threads", type=positive, default=1, metavar="N", help="the most threads of each engine (1)")
     add("--engines", type=lambda text: text.split(","), metavar="LIST", help=f"of {','.join(ENGINES)} (all found)")
     add("--python", action="append", default=[], metavar="ENGINE=PATH", help="the interpreter that has an engine")
-    add("--rounds", type=_positive, default=7, metavar="N", help="turns of each engine in each case (7)")
-    add("--seconds", type=_seconds, default=0.2, metavar="S", help="of each turn (0.2)")
+    add("--rounds", type=positive, default=7, metavar="N", help="turns of each engine in each case (7)")
+    add("--seconds", type=seconds, default=0.2, metavar="S", help="of each turn (0.2)")
     add("--json", metavar="FILE", help="write all that was measured")
     add("--plot", metavar="FILE", help="draw the medians (PNG)")
     add("--compare", metavar="OLD.json", help="print what is quicker or slower than in an earlier run")
     add("--quiet", action="store_true", help="no progress on stderr")
     return parser
-
-
-def _positive(text):
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a positive number")
-    return number
-
-
-def _seconds(text):
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number <= 3600:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a number of seconds up to 3600")
-    return number
 
 
 # ---------------------------------------------------------------- the run

@@ -25,7 +25,7 @@ CACHE = 16 << 20
 SHARED_WORK = 20_000_000
 """Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
 ROWS_EACH = 8
-"""Rows per thread from which every thread takes rows, instead of units of all rows."""
+"""Rows per thread from which every thread takes rows (through the whole model, if it can), not units of all rows."""
 
 
 def run(packed, x, mask, backwards, masked_output, states, y, threads):
