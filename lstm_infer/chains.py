@@ -9,6 +9,7 @@ import numpy as np
 
 from .layers.base import Tensor, shape_fits, watchers
 from .layers.core import Dense, Identity
+from .layers.lines import Link, make_stepper
 from .layers.recurrent import RNN
 from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH
 
@@ -88,13 +89,9 @@ class Chain:
         steps = self._steps  # if weights change meanwhile, another dict takes its place
         self._model.check_ready()
         layers = _line_of(self._model)
-        links = [self._link(layer, rows, is_last=layer is layers[-1]) for layer in layers]
-        if not links:
-            function = _nothing
-        elif len(links) == 1:
-            function = _single(*links[0])
-        else:
-            function = _several(links)
+        links = [_link(layer) for layer in layers]
+        keys = [self._key(layer) for layer in layers if isinstance(layer, RNN)]
+        function = make_stepper(links, keys, rows) if links else _nothing
         if len(steps) < MOST_SIZES:
             steps[rows] = function
         return function
@@ -119,38 +116,14 @@ class Chain:
         fits = shape_fits(shape, (None, *self._model.inputs[0].shape[1:])) and len(shape) == 3
         return fits and 0 < shape[0] <= ROWS_AT_ONCE and shape[1] > 0 and not self._model.is_stateful
 
-    def _link(self, layer, rows, is_last):
-        """Return the key of a layer's state, None where it has none, and the function that computes the layer."""
-        if isinstance(layer, RNN):
-            return self._key(layer), layer.cell.stepper(rows, is_output=is_last)
-        return None, layer.runner((rows, layer.packed.features))
-
 
 def _nothing(x_t, state):
     return None
 
 
-def _single(key, compute):
-    def step(x_t, state):
-        y_t, new = compute(x_t, state[key])
-        return (y_t, {key: new}) if len(state) == 1 else None
-
-    return step
-
-
-def _several(links):
-    number = sum(key is not None for key, _ in links)
-
-    def step(x_t, state):
-        new = {}
-        for key, compute in links:
-            if key is None:
-                x_t = compute(x_t)
-            else:
-                x_t, new[key] = compute(x_t, state[key])
-        return (x_t, new) if len(state) == number else None
-
-    return step
+def _link(layer):
+    is_recurrent = isinstance(layer, RNN)
+    return Link(layer.cell.packed if is_recurrent else layer.packed, is_recurrent)
 
 
 def _line_of(model):

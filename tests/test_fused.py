@@ -571,3 +571,58 @@ def test_gru_keeps_its_state_where_the_update_gate_is_shut(gate, reset_after):
     h = rng.normal(size=(4, units)).astype(np.float32)
     y = layer(rng.normal(size=(4, 500, 3)), initial_state=h)
     np.testing.assert_allclose(y, h, rtol=1e-6 if gate == "sigmoid" else 0)
+
+
+# ---------------------------------------------------------------- lines of layers
+LINES = {
+    "gru_lstm": lambda: [li.GRU(17, return_sequences=True), li.LSTM(5)],
+    "dense_between": lambda: [
+        li.LSTM(5, return_sequences=True), li.Dense(9, "relu"), li.Dense(33), li.Dropout(0.5),
+        li.SimpleRNN(3, return_sequences=True), li.GRU(20, reset_after=False), li.Dense(2), li.Dense(7, "tanh"),
+    ],
+    "three_lstms": lambda: [*(li.LSTM(units, return_sequences=True) for units in (33, 16)), li.LSTM(1), li.Dense(70)],
+}  # fmt: skip
+
+
+def line_of(name):
+    model = li.Sequential([li.Input((None, 4)), *LINES[name]()])
+    shapes = [shape for _, layer in model.walk() for shape in layer.expected_shapes.values()]
+    model.set_weights([random_array(*shape, seed=n) / 2 for n, shape in enumerate(shapes)])
+    return model
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 33])
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_of_layers_steps_as_it_predicts(name, rows):
+    """Bit for bit; the state it is given stays as it is, and steps of others in between change nothing."""
+    model = line_of(name)
+    x, state, session = random_array(rows, 6, 4), model.initial_state(rows), model.session()
+    for t in range(6):
+        before = {key: [array.copy() for array in arrays] for key, arrays in state.items()}
+        y, after = model.step(x[:, t], state)
+        other = model.step(-x[:, t], state)[0]
+        assert bits(model.step(x[:, t], state)[0]) == bits(y) == bits(session.step(x[:, t])) != bits(other)
+        assert all(bits(old) == bits(new) for key in state for old, new in zip(before[key], state[key], strict=True))
+        state = after
+    assert bits(y) == bits(model.predict(x))
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_of_layers_takes_only_what_fits(name):
+    """Everything else goes the general way, with the same answer or a refusal."""
+    model = line_of(name)
+    x_t, state = random_array(3, 4), model.initial_state(3)
+    y, after = model.step(x_t, state)
+    for other in (x_t.astype(float), np.asfortranarray(x_t), x_t.tolist(), x_t.view(type("Array", (np.ndarray,), {}))):
+        assert bits(model.step(other, state)[0]) == bits(y)
+    for wrong in (x_t[:, :3], x_t[:2], x_t[0], None):
+        with pytest.raises(li.InputError):
+            model.step(wrong, state)
+    last = list(state)[-1]
+    for arrays in ([array.astype(float) for array in after[last]], [np.asfortranarray(a) for a in after[last]]):
+        assert bits(model.step(x_t, {**after, last: arrays})[0]) == bits(model.step(x_t, after)[0])
+    for wrong in ([], after[last][:1] * 3, [array[:2] for array in after[last]], [None] * len(after[last])):
+        with pytest.raises(li.InputError):
+            model.step(x_t, {**after, last: wrong})
+    with pytest.raises(li.InputError):
+        model.step(x_t, {**after, "other": after[last]})

@@ -123,18 +123,31 @@ def call(typingctx, function, numbers):
     """Call the compiled function at an address with a tuple of int64."""
 
     def codegen(context, builder, sig, args):
-        given = [builder.extract_value(args[1], k) for k in range(len(sig.args[1]))]
-        nothing = ir.Constant(VOID, None)  # in place of the function's `Constant`
-        kind = ir.FunctionType(ir.VoidType(), [VOID, *(n.type for n in given)])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [nothing, *given])
+        _call(builder, args, ir.VoidType())
         return context.get_dummy_value()
 
     return types.void(types.int64, numbers), codegen
 
 
-def function_of(kernel, constant, numbers):
-    """Return the address of a kernel that takes a `Constant` and so many int64, for `call`."""
-    signature = types.void(constant.numba_type, *[types.int64] * numbers)
+@intrinsic
+def ask(typingctx, function, numbers):
+    """Call the compiled function at an address with a tuple of int64, and return its int64."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, args, I64)
+
+    return types.int64(types.int64, numbers), codegen
+
+
+def _call(builder, args, result):
+    given = [builder.extract_value(args[1], k) for k in range(len(args[1].type.elements))]
+    kind = ir.FunctionType(result, [VOID, *(n.type for n in given)])
+    nothing = ir.Constant(VOID, None)  # in place of the function's `Constant`
+    return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [nothing, *given])
+
+
+def function_of(kernel, signature):
+    """Return the address of a kernel whose first argument is a `Constant`, for `call` and `ask`."""
     kernel.compile(signature)
     compiled = kernel.overloads[signature.args]
     return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)

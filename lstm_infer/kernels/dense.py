@@ -5,7 +5,7 @@ import functools
 from numba import types
 from numba.extending import intrinsic
 
-from .address import BUFFER, address, call, pointer
+from .address import BUFFER, address, call, function_of, pointer
 from .constant import get
 from .jit import kernel
 from .tile import Rows, Vectors, product
@@ -83,5 +83,14 @@ SCRATCH = 4 * PANEL * LANES + 16
 @functools.cache
 def compiled(cell):
     """Return `dense` for the `Constant` of a layer, a function to call without further ado."""
+    return dense.compile(_signature(cell))
+
+
+def function(cell):
+    """Return the address of `dense` for the `Constant` of a layer, for `address.call`."""
+    return function_of(dense, _signature(cell))
+
+
+def _signature(cell):
     i = types.int64
-    return dense.compile(types.void(cell.numba_type, BUFFER, i, BUFFER, BUFFER, i, i, i, BUFFER))
+    return types.void(cell.numba_type, BUFFER, i, BUFFER, BUFFER, i, i, i, BUFFER)

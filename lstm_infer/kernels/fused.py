@@ -27,7 +27,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .address import BUFFER, Kinds, address, call, fits, read, write
+from .address import BUFFER, Kinds, address, call, fits, function_of, read, write
 from .barrier import meet
 from .constant import Constant, get
 from .jit import inner, kernel
@@ -402,4 +402,13 @@ def sequence(cell, weights, job, x, h, c, new_h, new_c, y, own):
 @functools.cache
 def compiled(cell):
     """Return `sequence` for the `Constant` of a cell, a function to call without further ado."""
-    return sequence.compile(types.int64(cell.numba_type, *[BUFFER] * 9))
+    return sequence.compile(_signature(cell))
+
+
+def function(cell):
+    """Return the address of `sequence` for the `Constant` of a cell, for `address.ask`."""
+    return function_of(sequence, _signature(cell))
+
+
+def _signature(cell):
+    return types.int64(cell.numba_type, *[BUFFER] * 9)

@@ -250,9 +250,9 @@ def reset(cell, a, b, c, d, e, f, g, h, i, j, k, m, n, o):
 @functools.cache
 def functions_of(cell):
     """Return the addresses of `update` and `reset` (0 where there is nothing to reset) for the `Constant` of a cell."""
-    numbers = len(Update._fields)
-    first = function_of(reset, cell, numbers) if cell.value.kind == "gru_reset_before" else 0
-    return function_of(update, cell, numbers), first
+    signature = types.void(cell.numba_type, *[types.int64] * len(Update._fields))
+    first = function_of(reset, signature) if cell.value.kind == "gru_reset_before" else 0
+    return function_of(update, signature), first
 
 
 @intrinsic
@@ -327,4 +327,4 @@ def activate(cell, z, n):
 @functools.cache
 def activation_function(cell):
     """Return the address of `activate` for the `Constant` of a cell."""
-    return function_of(activate, cell, 2)
+    return function_of(activate, types.void(cell.numba_type, types.int64, types.int64))

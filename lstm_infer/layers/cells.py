@@ -13,6 +13,7 @@ from ..kernels.sequence import PREVIOUS
 from ..kernels.update import functions_of
 from . import activations, sequences
 from .base import Layer, readonly, tell_watchers
+from .lines import make_cell_stepper
 from .structure import flatten
 
 MOST_SIZES = 64
@@ -69,10 +70,6 @@ class _Cell(Layer):
             mask = np.empty((len(x), 0), bool) if mask is None else mask
             self.general_sequence(readonly(x), readonly(mask), self.params, backwards, masked_output, *states, y)
 
-    def stepper(self, rows, is_output):
-        """Return a function for one timestep again and again (`sequences.make_stepper`)."""
-        return sequences.make_stepper(self.packed, rows, is_output)
-
     def runner(self, shape, return_sequences, backwards):
         """Return a function for sequences of one shape again and again (`sequences.make_runner`)."""
         return sequences.make_runner(self.packed, shape, return_sequences, backwards)
@@ -86,7 +83,7 @@ class _Cell(Layer):
                 if stepper is None:
                     if len(steppers) >= MOST_SIZES:
                         steppers.clear()
-                    stepper = steppers[len(inputs)] = self.stepper(len(inputs), is_output=False)
+                    stepper = steppers[len(inputs)] = make_cell_stepper(self.packed, len(inputs))
                 result = stepper(inputs, args[0])
             except (TypeError, ValueError):
                 result = None

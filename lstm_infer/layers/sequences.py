@@ -5,13 +5,12 @@ masked timesteps is filled in afterwards.
 """
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels import fused
-from ..kernels.address import KINDS, address_of
+from ..kernels.address import address_of
 from ..kernels.job import ROWS_AT_ONCE, Job, layout
 from ..kernels.sequence import PREVIOUS, fill_masked
 from ..kernels.update import functions_of
@@ -134,58 +133,6 @@ class _Call(NamedTuple):
         fused.compiled(loop)(loop, self.packed.weights, job, self.x, h, c, h, c, self.y, own)
 
 
-def make_stepper(packed, rows, is_output):
-    """Return a function that computes one timestep of a cell again and again, with nothing done twice.
-
-    Parameters
-    ----------
-    packed : packing.Packed
-    rows : int
-    is_output : bool
-        Whether the output must be an array of its own, and not the new h itself.
-
-    Returns
-    -------
-    callable
-        From x (rows, features) and a list of states (rows, units), which are not changed, to the output and a list of
-        new states; or None where an argument is not just what it should be. Threads may call it at once.
-    """
-    cell = packed.cell.value
-
-    def plan(odd):
-        numbers = (1, packed.features, packed.units, int(is_output), rows, 0, 0, 0, 0, odd, 0, 0, 1, 0, 0)
-        return _plan(cell.wide, cell.grain, cell.slots, Job(*numbers, *functions_of(packed.cell), *KINDS))
-
-    (even, floats), (odd, _) = plan(0), plan(1)
-    jobs = itertools.cycle((even, odd))  # the weights used last are then used first, while still in cache
-    entry, loop, weights, shape = fused.compiled(packed.loop), packed.loop, packed.weights, (rows, packed.units)
-    scratch = []  # what no thread uses at the moment
-
-    def borrow():
-        try:
-            return scratch.pop()
-        except IndexError:
-            return empty(floats, FLOAT32)
-
-    def step_with_carry(x, states):
-        h, c = states
-        new_h, new_c, own = empty(shape, FLOAT32), empty(shape, FLOAT32), borrow()
-        y = empty(shape, FLOAT32) if is_output else new_h
-        fits = entry(loop, weights, next(jobs), x, h, c, new_h, new_c, y, own)
-        scratch.append(own)
-        return (y, [new_h, new_c]) if fits else None
-
-    def step(x, states):
-        (h,) = states
-        new_h, own = empty(shape, FLOAT32), borrow()
-        y = empty(shape, FLOAT32) if is_output else new_h
-        fits = entry(loop, weights, next(jobs), x, h, h, new_h, new_h, y, own)
-        scratch.append(own)
-        return (y, [new_h]) if fits else None
-
-    return step_with_carry if cell.carries else step
-
-
 def make_runner(packed, shape, return_sequences, backwards):
     """Return a function that computes whole sequences of one shape again and again, from zero states.
 
@@ -202,10 +149,10 @@ def make_runner(packed, shape, return_sequences, backwards):
         From x, a C-contiguous float32 array of that shape, and the most threads to use, to the output.
     """
     rows, timesteps, features = shape
-    outputs, units, cell = timesteps if return_sequences else 1, packed.units, packed.cell.value
+    outputs, units = timesteps if return_sequences else 1, packed.units
     few = _few(packed, timesteps)
     numbers = (timesteps, features, units, outputs, rows, 0, 0, 0, int(backwards), 0, few, 0, 1, 0, 0)
-    job, floats = _plan(cell.wide, cell.grain, cell.slots, Job(*numbers, *functions_of(packed.cell), 0, 0))
+    job, floats = plan_of(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
     entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
     of_y = (rows, timesteps, units) if return_sequences else (rows, units)
 
@@ -232,6 +179,12 @@ def _few(packed, timesteps):
     if timesteps == 1:
         return 0
     return 8 if packed.weights.nbytes > CACHE else 2
+
+
+def plan_of(packed, job):
+    """Return a `Job` of a cell as an array, and the floats of scratch it needs."""
+    cell = packed.cell.value
+    return _plan(cell.wide, cell.grain, cell.slots, job)
 
 
 @functools.lru_cache(maxsize=1024)
