@@ -42,32 +42,57 @@ class _Task:
 
 
 class Helper:
-    """A thread that does one task after another for whoever has hired it."""
+    """A thread that does one task after another for whoever has hired it.
+
+    One that has a `mailbox` (``kernels.share``) lingers there after a task, on the CPU `cpu`, before it goes to sleep.
+    """
 
     def __init__(self, crew):
-        self._crew, self.tasks = crew, SimpleQueue()
-        threading.Thread(target=self._run, name="lstm_infer helper", daemon=True).start()
+        self._crew, self.tasks, self.mailbox, self.cpu = crew, SimpleQueue(), None, -1
+        thread = threading.Thread(target=self._run, name="lstm_infer helper", daemon=True)
+        thread.start()
+        self.ident = thread.ident
+
+    def call(self):
+        """Fetch it from its mailbox: a task is coming."""
+        if self.mailbox is not None:
+            self.mailbox.want(True)
 
     def _run(self):
         while True:
             task = self.tasks.get()
+            if self.mailbox is not None:
+                self.mailbox.want(False)
             task.run()
             self._crew.release([self])  # here, where no interrupt comes
             task.end()
             task = None
+            if self.mailbox is not None:
+                self.cpu = _cpu()
+                self.mailbox.linger()
 
 
 class _Crew:
-    """The helpers of this process, of which some are idle."""
+    """The helpers of this process, of which some are idle, and the callers that they help."""
 
     def __init__(self):
-        self._lock, self._idle, self._number = threading.Lock(), [], 0
+        self._lock, self._idle, self._number, self._cores = threading.Lock(), [], 0, None
+        self.callers, self._helpers = set(), set()  # of the threads' numbers
 
     def hire(self, wanted):
+        if self._cores is None:
+            self._cores = available()
         with self._lock:
+            if threading.get_ident() not in self._helpers:
+                self.callers.add(threading.get_ident())
+            if len(self.callers) > 1:  # every caller computes, too: more threads than cores would only be in the way
+                wanted = min(wanted, max(0, self._cores - len(self.callers) - self._number + len(self._idle)))
+            most = max(wanted, self._cores - 1)  # those that helpers hire, too
             try:
-                while len(self._idle) < wanted and self._number < wanted:
-                    self._idle.append(Helper(self))
+                while len(self._idle) < wanted and self._number < most:
+                    helper = Helper(self)
+                    self._idle.append(helper)
+                    self._helpers.add(helper.ident)
                     self._number += 1
             except RuntimeError:  # the process may have no more threads, or is about to end
                 pass
@@ -92,7 +117,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
 
 
-def together(parts, function, give_up=None):
+def together(parts, function, give_up=None, at_once=None):
     """Call ``function(part, parts)`` in several threads at once and wait for all.
 
     Parameters
@@ -103,6 +128,9 @@ def together(parts, function, give_up=None):
         Called with (0, parts) in this thread, with (1, parts), ... in others.
     give_up : callable, optional
         Called when a part has failed: sends home those that wait for it.
+    at_once : object, optional
+        Makes short calls shorter: its ``mailbox()`` makes a mailbox for each thread to linger at, and
+        ``compute(mailboxes)`` computes all parts through those, or returns False if some thread does not linger.
 
     Raises
     ------
@@ -119,6 +147,7 @@ def together(parts, function, give_up=None):
     if parts < 2:
         return function(0, 1)
     crew, helpers, tasks, begun = _crew, [], [], []
+    is_inside = threading.get_ident() in crew.callers
 
     def run(part):
         try:
@@ -134,6 +163,10 @@ def together(parts, function, give_up=None):
             if is_new:
                 is_new = False
                 helpers = crew.hire(parts - 1)
+                if at_once is not None and _linger(helpers, at_once) and at_once.compute([h.mailbox for h in helpers]):
+                    break
+                for helper in helpers:
+                    helper.call()
                 tasks = [_Task(functools.partial(run, number)) for number in range(1, len(helpers) + 1)]
                 # interrupts come between two steps of Python's, and this is one: who has begun is known to have
                 begun.extend(map(SimpleQueue.put, [helper.tasks for helper in helpers], tasks))
@@ -146,6 +179,8 @@ def together(parts, function, give_up=None):
         except BaseException as error:  # noqa: BLE001
             failure = error
     crew.release(helpers[len(begun) :])
+    if not is_inside:
+        crew.callers.discard(threading.get_ident())
     errors = [failure, *(task.take_error() for task in tasks)]
     try:
         for error in errors:
@@ -153,6 +188,15 @@ def together(parts, function, give_up=None):
                 raise error
     finally:
         failure = error = errors = None  # their tracebacks lead back here, and so to arrays
+
+
+def _linger(helpers, at_once):
+    """Whether all helpers may be lingering on other CPUs than this thread's; from the next time on they may be."""
+    here, is_so = _cpu(), True
+    for helper in helpers:
+        if helper.mailbox is None:
+            helper.mailbox, is_so = at_once.mailbox(), False
+    return is_so and bool(helpers) and (here < 0 or len({here, *(h.cpu for h in helpers)}) > len(helpers))
 
 
 def _find_cpu():

@@ -20,6 +20,7 @@ import pytest
 import lstm_infer as li
 from lstm_infer import threads
 from lstm_infer.layers import sequences
+from lstm_infer.threads import each, together
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 60
@@ -232,6 +233,7 @@ import numpy as np
 import lstm_infer as li
 from lstm_infer import threads
 from lstm_infer.layers import sequences
+from lstm_infer.threads import each, together
 sequences.SHARED_WORK = 0
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)
@@ -349,26 +351,113 @@ def test_many_callers_share_the_helpers(crew, shared):
     for one in all_of_them:
         one.join(max(0, end - time.monotonic()))
     assert found == [[one] * 20 for one in expected]
-    assert crew._number == 2 and all_idle(crew)
+    assert crew._number <= 2 and all_idle(crew) and not crew.callers
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_a_part_that_fails_before_a_meeting(failing, crew, shared, monkeypatch):
+def test_a_part_that_fails_before_a_meeting(failing, masked, crew, shared, monkeypatch):
     """The others wait for it inside a kernel, and must not do so for ever."""
     model, x = make_model(), random_input()
-    expected, compute = model.predict(x, threads=3), sequences._Call.compute
+    options = {"threads": 3, "mask": np.arange(x.shape[1]) < [[20], [25]] if masked else None}
+    expected = model.predict(x, **options)
+    owner, name = (sequences._Call, "compute") if masked else (sequences._Shared, "_compute_part")
+    compute = getattr(owner, name)
 
-    def fail(self, job, floats):
-        if job[sequences.fused.Job._fields.index("part")] == failing:
+    def fail(self, first, second):
+        if (first[sequences.fused.Job._fields.index("part")] if masked else first) == failing:
             raise MemoryError(f"part {failing}")
-        compute(self, job, floats)
+        compute(self, first, second)
 
-    monkeypatch.setattr(sequences._Call, "compute", fail)
+    monkeypatch.setattr(owner, name, fail)
+    monkeypatch.setattr(sequences._Shared, "compute", lambda self, mailboxes: False)
     with pytest.raises(MemoryError, match=f"part {failing}"):
-        within_limit(lambda: model.predict(x, threads=3))
+        within_limit(lambda: model.predict(x, **options))
     monkeypatch.undo()
-    assert within_limit(lambda: model.predict(x, threads=3)).tobytes() == expected.tobytes()
+    assert within_limit(lambda: model.predict(x, **options)).tobytes() == expected.tobytes()
     assert all_idle(crew)
+
+
+# ---------------------------------------------------------------- lingering
+def call_at_once(model, x, number, monkeypatch):
+    """Return the answers of calls in a row, and whether each was computed by threads that lingered."""
+    found, compute = [], sequences._Shared.compute
+    monkeypatch.setattr(sequences._Shared, "compute", lambda *args: found.append(compute(*args)) or found[-1])
+    return [model.predict(x, threads=number) for _ in range(300)], found
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_calls_in_a_row_find_threads_awake(number, crew, shared, monkeypatch):
+    """At least sometimes, also where there are more threads than cores; and all answers are the same bits."""
+    model, x = make_model(), random_input()
+    expected = model.predict(x, threads=1).tobytes()
+    answers, found = within_limit(lambda: call_at_once(model, x, number, monkeypatch))
+    assert {answer.tobytes() for answer in answers} == {expected}
+    assert any(found) or number > threads.available()
+    assert all_idle(crew)
+
+
+def test_a_helper_that_lingers_comes_when_called(crew, shared):
+    """Also for work that is not for mailboxes."""
+    model, x, done = make_model(), random_input(), []
+
+    def work():
+        for _ in range(50):
+            model.predict(x, threads=2)
+            together(2, lambda part, parts: done.append(part))
+
+    within_limit(work)
+    assert sorted(done) == [0] * 50 + [1] * 50
+
+
+def test_a_lingering_helper_falls_asleep(crew, shared):
+    model, x = make_model(), random_input()
+    model.predict(x, threads=2)
+    time.sleep(0.1)
+    used = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - used < 0.1
+
+
+def test_small_calls_are_shared_only_if_they_come_soon(crew, monkeypatch):
+    monkeypatch.setattr(sequences, "QUICK_WORK", 0)
+    model, x = make_model(), random_input()
+    for _ in range(3):
+        model.predict(x, threads=2)
+        time.sleep(0.01)
+    assert crew._number == 0
+    monkeypatch.setattr(sequences, "SOON", LIMIT)
+    model.predict(x, threads=2)
+    assert crew._number == 1
+
+
+def test_callers_who_compute_themselves_get_no_more_threads_than_cores(crew):
+    crew._cores = 3
+    found, inside, leave = [], threading.Barrier(3, timeout=LIMIT), threading.Barrier(3, timeout=LIMIT)
+
+    def caller(part, parts):
+        if part == 0:
+            found.append(parts)
+            inside.wait()
+            leave.wait()
+
+    others = [threading.Thread(target=together, args=(2, caller), daemon=True) for _ in range(2)]
+    for other in others:
+        other.start()
+    inside.wait()
+    together(4, lambda part, parts: found.append(parts) if part == 0 else None)
+    leave.wait()
+    for other in others:
+        other.join(LIMIT)
+    together(4, lambda part, parts: found.append(parts) if part == 0 else None)
+    assert sorted(found[:2]) in ([1, 2], [2, 2]) and found[2:] == [1, 4] and not crew.callers
+
+
+def test_helpers_hire_helpers(crew):
+    """The two directions of a Bidirectional layer, say; but no more than there are cores."""
+    crew._cores, found = 4, []
+    each(2, range(2), lambda n: (time.sleep(0.1), together(2, lambda part, parts: found.append(parts))))
+    assert found == [2] * 4 and crew._number == 3
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -402,6 +491,7 @@ import numpy as np
 import lstm_infer as li
 from lstm_infer import threads
 from lstm_infer.layers import sequences
+from lstm_infer.threads import each, together
 sequences.SHARED_WORK = 0
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)

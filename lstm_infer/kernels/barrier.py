@@ -37,7 +37,7 @@ def _arrive(typingctx, meeting):
 
 
 @intrinsic
-def _look(typingctx, meeting, n):
+def look(typingctx, meeting, n):
     """Read one of the numbers, and everything that others wrote before they changed it."""
 
     def codegen(context, builder, sig, args):
@@ -48,7 +48,7 @@ def _look(typingctx, meeting, n):
 
 
 @intrinsic
-def _pause(typingctx):
+def pause(typingctx):
     """Tell the core that this is a waiting loop."""
 
     def codegen(context, builder, sig, args):
@@ -96,15 +96,21 @@ def meet(meeting, parts, times):
     if parts == 1:
         return True
     _arrive(meeting)
-    spins = 0
-    while _look(meeting, 0) < times * parts:
-        if _look(meeting, 1) != 0:
+    looks = 0
+    while look(meeting, 0) < times * parts:
+        if look(meeting, 1) != 0:
             return False
-        spins += 1
-        if spins < SPINS:
-            _pause()
-        elif spins < SPINS + YIELDS:
-            _give_away()
-        else:
-            _nap()
+        looks += 1
+        wait(looks)
     return True
+
+
+@inner
+def wait(looks):
+    """Wait a little after having looked so many times."""
+    if looks < SPINS:
+        pause()
+    elif looks < SPINS + YIELDS:
+        _give_away()
+    else:
+        _nap()

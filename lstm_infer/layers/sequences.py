@@ -5,6 +5,7 @@ masked timesteps is filled in afterwards.
 """
 
 import functools
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from ..kernels import fused
 from ..kernels.address import address_of
 from ..kernels.job import ROWS_AT_ONCE, Job, layout
-from ..kernels.sequence import PREVIOUS, fill_masked
+from ..kernels.sequence import fill_masked
+from ..kernels.share import Mailbox
+from ..kernels.share import compiled as compiled_share
 from ..kernels.update import functions_of
 from ..threads import apart, together
 from . import memory
@@ -23,6 +26,9 @@ CACHE = 16 << 20
 """Bytes of weights up to which reading them again for a few more rows costs little."""
 SHARED_WORK = 20_000_000
 """Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
+QUICK_WORK = 4_000_000
+"""The same where calls follow one another within `SOON` seconds: then the threads that helped are still awake."""
+SOON = 1e-4
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows (through the whole model, if it can), not units of all rows."""
 
@@ -116,15 +122,14 @@ class _Call(NamedTuple):
 
     def plan(self, rows, row=0, order=0, part=0, parts=1, shared=0, meeting=0):
         """Return the arguments of `compute`: a `Job` as an array, and the scratch it needs."""
-        cell, (_, timesteps, features) = self.packed.cell.value, self.x.shape
+        _, timesteps, features = self.x.shape
         times = 0 if self.times is None else address_of(self.times)
         few = _few(self.packed, timesteps) if parts == 1 else rows
         job = Job(
             timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), 0,
             few, part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
         )  # fmt: skip
-        plan = _plan if order == times == shared == 0 else _plan.__wrapped__  # addresses are never the same again
-        return plan(cell.wide, cell.grain, cell.slots, job)
+        return plan_of(self.packed, job)
 
     def compute(self, job, floats):
         own = memory.empty((floats,), FLOAT32)
@@ -156,17 +161,82 @@ def make_runner(packed, shape, return_sequences, backwards):
     entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
     of_y = (rows, timesteps, units) if return_sequences else (rows, units)
 
-    is_much = work_of(packed, rows, timesteps) >= SHARED_WORK
+    work, ended = work_of(packed, rows, timesteps), 0.0
+    spare = {}  # by the number of threads: `_Shared` that nobody uses at the moment
+
+    def share(x, h, c, y, threads):
+        unused = spare.setdefault(threads, [])
+        try:
+            shared = unused.pop()
+        except IndexError:
+            shared = _Shared(packed, numbers, threads)
+        shared.run(x, h, c, y)
+        unused.append(shared)
 
     def compute(x, threads):
+        nonlocal ended
         h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
-        if is_much and threads > 1:
-            run(packed, x, None, backwards, PREVIOUS, [h, c], y.reshape(rows, outputs, units), threads)
+        if threads > 1 and (work >= SHARED_WORK or (work >= QUICK_WORK and perf_counter() < ended + SOON)):
+            share(x, h, c, y, threads)
         else:
             entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
+        ended = perf_counter()
         return y
 
     return compute
+
+
+class _Shared:
+    """Calls of one shape whose units are shared out among threads, with nothing done twice.
+
+    Parameters
+    ----------
+    packed : packing.Packed
+    numbers : tuple
+        Of the `Job` of one thread that works alone, up to `Job.meeting`.
+    threads : int
+        The most to use.
+    """
+
+    mailbox = Mailbox
+
+    def __init__(self, packed, numbers, threads):
+        self._packed, self._threads = packed, threads
+        self._job = Job(*numbers, *functions_of(packed.cell), 0, 0)._replace(few=numbers[4])
+        self._meeting = np.zeros(2, np.int64)
+        self._shared = np.empty(plan_of(packed, self._job)[1], np.float32)
+        self._parts, self._arrays = {}, ()
+
+    def run(self, x, h, c, y):
+        """Compute a batch; arrays as `fused.sequence` takes them, the states in place."""
+        self._arrays, self._meeting[:] = (x, h, c, h, c, y), 0
+        together(self._threads, apart(self._compute_part), functools.partial(self._meeting.__setitem__, 1, 1), self)
+        self._arrays = ()
+
+    def compute(self, mailboxes):
+        """Compute all parts at once through the mailboxes, if there are threads lingering there."""
+        _, _, calls = self._plan(len(mailboxes) + 1)
+        calls[:, 3:9] = list(map(id, self._arrays))
+        boxes = np.array([len(mailboxes), *(box.address for box in mailboxes)])
+        return compiled_share()[1](boxes, calls) == 1
+
+    def _compute_part(self, part, parts):
+        jobs, scratch, _ = self._plan(parts)
+        entry, loop = fused.compiled(self._packed.loop), self._packed.loop
+        entry(loop, self._packed.weights, jobs[part], *self._arrays, scratch[part])
+
+    def _plan(self, parts):
+        """Return every part's job and scratch, and the calls as `share` takes them, but for the arrays."""
+        plan = self._parts.get(parts)  # two threads may make the same one at once: equal, and either will do
+        if plan is None:
+            of_all = self._job._replace(parts=parts, shared=address_of(self._shared), meeting=address_of(self._meeting))
+            plans = [plan_of(self._packed, of_all._replace(part=part)) for part in range(parts)]
+            scratch = [np.empty(floats, FLOAT32) for _, floats in plans]
+            kernel, weights = fused.function(self._packed.loop), id(self._packed.weights)
+            jobs = [job for job, _ in plans]
+            calls = [[kernel, weights, id(job), *[0] * 6, id(own)] for job, own in zip(jobs, scratch, strict=True)]
+            plan = self._parts[parts] = jobs, scratch, np.array(calls, np.int64)
+        return plan
 
 
 def work_of(packed, rows, timesteps):
@@ -184,7 +254,8 @@ def _few(packed, timesteps):
 def plan_of(packed, job):
     """Return a `Job` of a cell as an array, and the floats of scratch it needs."""
     cell = packed.cell.value
-    return _plan(cell.wide, cell.grain, cell.slots, job)
+    plan = _plan if job.order == job.times == job.shared == 0 else _plan.__wrapped__  # addresses never come again
+    return plan(cell.wide, cell.grain, cell.slots, job)
 
 
 @functools.lru_cache(maxsize=1024)
