@@ -59,7 +59,7 @@ class Chain:
 
         Parameters
         ----------
-        x : (batch, timesteps, features) array, or a list of it
+        x : (batch, timesteps, features) array, or a list or dict of it
         threads : int
             The most threads to use.
 
@@ -69,6 +69,8 @@ class Chain:
         """
         if type(x) is list and len(x) == 1:
             (x,) = x
+        elif type(x) is dict and len(x) == 1:
+            x = x.get(self._model.inputs[0].name)
         if type(x) is not np.ndarray or x.ndim != 3:
             return None
         if threads > 1 and len(x) >= ROWS_EACH * threads:  # the general way gives every thread rows of its own

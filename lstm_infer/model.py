@@ -210,8 +210,7 @@ class Model(Layer):
             The data does not fit the model; the message names the input, what was found and what was expected.
         """
         if batch_size is mask is lengths is None and verbose in ("auto", 0):
-            most = self.threads if threads is None else check_threads(threads)
-            result = (self._chain or self._make_chain()).predict(x, most)
+            result = self._predict_as_chain(x, threads)
             if result is not None:
                 return result
         batch_size = check_batch_size(batch_size)
@@ -220,8 +219,17 @@ class Model(Layer):
 
     def predict_on_batch(self, x, *, mask=None, lengths=None, threads=None):
         """Compute the outputs of one batch; as `predict`."""
+        if mask is lengths is None:
+            result = self._predict_as_chain(x, threads)
+            if result is not None:
+                return result
         with self._lock if self.is_stateful else nullcontext():
             return self._predict(x, WHOLE, 0, mask, lengths, threads, self._own_context, self.is_stateful)
+
+    def _predict_as_chain(self, x, threads):
+        """The outputs, or None where that is for the general way."""
+        most = self.threads if threads is None else check_threads(threads)
+        return (self._chain or self._make_chain()).predict(x, most)
 
     def _own_context(self, **given):
         return Context(states=_OwnStates(), **given)
