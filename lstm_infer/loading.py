@@ -190,7 +190,7 @@ class _Assembly:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
         if self.dtype and config.get("dtype") not in NOT_FLOATS:
-            config["dtype"] = self.dtype
+            config["dtype"] = _computed_in(self.dtype, config.get("dtype"))
         config.update(self._children(spec, path))
         return (given or LAYERS[spec.class_name])(**config, name=spec.name)
 
@@ -284,6 +284,12 @@ class _Assembly:
         with _naming(self.source, call.layer):
             outputs = layer(*args, **kwargs)
         return flatten(outputs)
+
+
+def _computed_in(dtype, policy):
+    """Return a layer's policy for computing in `dtype`: a quantised layer stays quantised."""
+    mode, is_quantised, _ = str(policy).rpartition("_from_")
+    return f"{mode}_from_{dtype}" if is_quantised else dtype
 
 
 class _Missing(Exception):

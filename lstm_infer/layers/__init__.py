@@ -6,6 +6,7 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from .base import Context, Layer, Node, Tensor
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .contraction import EinsumDense
 from .convolution import Conv1D
 from .core import (
     Activation,
@@ -35,7 +36,7 @@ from .wrappers import Bidirectional, TimeDistributed
 LAYERS = {
     layer.__name__: layer
     for layer in (
-        InputLayer, Dense, Embedding, Masking, Identity, Activation,
+        InputLayer, Dense, EinsumDense, Embedding, Masking, Identity, Activation,
         Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianDropout, GaussianNoise, AlphaDropout,
         ActivityRegularization,
         LSTM, GRU, SimpleRNN, RNN, LSTMCell, GRUCell, SimpleRNNCell, StackedRNNCells, Bidirectional, TimeDistributed,

@@ -228,8 +228,8 @@ class Layer:
     # ------------------------------------------------------------ dtype
     @property
     def dtype(self):
-        """The dtype this layer computes in: float64 for ``"float64"``, else float32."""
-        return np.dtype(np.float64 if self.policy == "float64" else np.float32)
+        """The dtype this layer computes in: float64 for ``"float64"`` (quantised from it too), else float32."""
+        return np.dtype(np.float64 if self.policy.rpartition("_from_")[2] == "float64" else np.float32)
 
     def output_dtype(self, inputs):
         """Return the dtype of the outputs for the symbolic `inputs`."""

@@ -201,6 +201,8 @@ class TimeDistributed(Layer):
     def __init__(self, layer, **kwargs):
         super().__init__(**kwargs)
         self.layer = layer
+        if getattr(layer, "scheme", None) is not None:
+            layer.scheme = layer.scheme._replace(raw=True)  # as Keras has it, which forgets the scale here
 
     def children(self):
         return {"layer": self.layer}

@@ -58,7 +58,7 @@ KERAS1_NAMES = {
     "kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "W", "alpha": "alphas",
     "moving_mean": "running_mean", "moving_variance": "running_std",  # holds a variance from Keras 1.0.7 on
 }
-ALIASES = {"sn_u": "vector_u"}
+ALIASES = {"sn_u": "vector_u", "zero_point": "kernel_zero"}
 
 
 def _keras1_name(class_name: str, name: str) -> str:
@@ -201,7 +201,7 @@ def _misfit(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> str |
 def _expected(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Last sizes of the shapes of some arrays."""
     width = config.get("units", config.get("filters"))
-    if str(config.get("dtype")).startswith("int4"):  # two values in a byte
+    if str(config.get("dtype")).startswith(("int4", "gptq", "awq")):  # two values in a byte, or columns first
         return {}
     if class_name == "Embedding":
         sizes = (config.get("input_dim"), config.get("output_dim"))
