@@ -25,7 +25,8 @@ _LAYERS = (
     "StackedRNNCells", "Bidirectional", "TimeDistributed", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU",
     "Softmax", "Flatten", "Reshape", "Permute", "RepeatVector", "Concatenate", "Add", "Subtract", "Multiply", "Average",
     "Maximum", "Minimum", "Dot", "BatchNormalization", "LayerNormalization", "Conv1D", "MaxPooling1D",
-    "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "EinsumDense",
+    "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "EinsumDense", "Attention",
+    "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 

@@ -108,7 +108,7 @@ class Graph:
         for node in self.nodes:
             inputs = map_structure(lambda leaf: known[id(leaf)], node.inputs)
             found = []
-            map_shapes(found.append, node.layer.compute_output_shape(inputs))
+            map_shapes(found.append, node.layer.compute_call_shape(inputs, node.kwargs))
             known.update((id(tensor), shape) for tensor, shape in zip(flatten(node.outputs), found, strict=True))
         return [known[id(tensor)] for tensor in self.outputs]
 

@@ -122,6 +122,15 @@ class Semantics:
     masks_in_graph : bool
         Whether the computation of masks is part of a functional model's graph (Keras 3), which shifts the order of its
         layers.
+    masked_softmax : {"zeros", "faint"}
+        What a softmax makes of a row in which everything is masked: zeros (Keras 3.10 and later), or the softmax of
+        the row itself, moved so far down that little of its precision is left.
+    attention_is_fused : bool
+        Whether MultiHeadAttention does without that softmax where it can (Keras 3.7 and later).
+    attention_takes_masks : bool
+        Whether MultiHeadAttention heeds the masks that travel with its inputs (not in tf.keras 2.9 and earlier).
+    least_norm : float
+        The smallest sum of squares by whose root UnitNormalization divides.
     """
 
     hard_sigmoid: str = "keras3"
@@ -133,6 +142,10 @@ class Semantics:
     stateful_keeps_given_state: bool = True
     recorded_state_wins: bool = False
     masks_in_graph: bool = True
+    masked_softmax: str = "zeros"
+    attention_is_fused: bool = True
+    attention_takes_masks: bool = True
+    least_norm: float = 1e-24
 
 
 @dataclass(frozen=True)

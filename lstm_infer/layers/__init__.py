@@ -4,6 +4,7 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .attention import AdditiveAttention, Attention
 from .base import Context, Layer, Node, Tensor
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .contraction import EinsumDense
@@ -26,6 +27,7 @@ from .core import (
     SpatialDropout3D,
 )
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from .multi_head import GroupQueryAttention, MultiHeadAttention
 from .normalization import BatchNormalization, LayerNormalization
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
@@ -45,6 +47,7 @@ LAYERS = {
         Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
         BatchNormalization, LayerNormalization, Conv1D,
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        Attention, AdditiveAttention, MultiHeadAttention, GroupQueryAttention,
         *OPERATIONS,
     )
 }  # fmt: skip

@@ -208,6 +208,10 @@ class Layer:
         """Return the shape of the output (nested if there are several); a tuple with None where it is free."""
         return self._shape_by_trial(input_shape)
 
+    def compute_call_shape(self, input_shape, kwargs):
+        """Return the shape of the output (nested if there are several) of a call with the arguments `kwargs`."""
+        return self.compute_output_shape(input_shape)
+
     def _shape_by_trial(self, input_shape):
         """Run `call` on zeros of two sizes: the dimensions of the output that differ are the free ones."""
 
@@ -409,7 +413,7 @@ class Layer:
             index = next(count)
             return Tensor(shape, dtype, self.name, node, index)
 
-        node.outputs = map_shapes(output, self.compute_output_shape(shapes))
+        node.outputs = map_shapes(output, self.compute_call_shape(shapes, kwargs))
         self.nodes.append(node)
         return node.outputs
 
