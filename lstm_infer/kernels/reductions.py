@@ -108,3 +108,23 @@ def add_squares(x, out):
         for j in range(x.shape[1]):
             total += np.float64(x[row, j]) ** 2
         out[row] = total
+
+
+@kernel
+def find_moments(x, means, variances):
+    """Write the mean and the variance of every row, computed in float64.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    means, variances : (rows,) float64 arrays, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += x[row, j]
+        mean = total / x.shape[1]
+        squares = 0.0
+        for j in range(x.shape[1]):
+            squares += (x[row, j] - mean) ** 2
+        means[row], variances[row] = mean, squares / x.shape[1]

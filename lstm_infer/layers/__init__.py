@@ -26,14 +26,17 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .keras1 import Highway, MaxoutDense, ParametricSoftplus, SReLU
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from .multi_head import GroupQueryAttention, MultiHeadAttention
 from .normalization import BatchNormalization, LayerNormalization
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .reversible_embedding import ReversibleEmbedding
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
-from .wrappers import Bidirectional, TimeDistributed
+from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
+from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 
 LAYERS = {
     layer.__name__: layer
@@ -47,6 +50,8 @@ LAYERS = {
         Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
         BatchNormalization, LayerNormalization, Conv1D,
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        RMSNormalization, GroupNormalization, UnitNormalization, SpectralNormalization, ReversibleEmbedding,
+        Highway, MaxoutDense, ParametricSoftplus, SReLU,
         Attention, AdditiveAttention, MultiHeadAttention, GroupQueryAttention,
         *OPERATIONS,
     )

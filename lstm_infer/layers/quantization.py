@@ -243,3 +243,30 @@ def table_shapes(scheme, ids, length):
     groups = math.ceil(length / scheme.block)
     pair = dict.fromkeys(("embeddings_scale", "embeddings_zero"), (ids, groups))
     return {**packed, **pair, "g_idx": (length,)}
+
+
+def reverse_shapes(scheme, ids, length):
+    """Return the shapes of the weights by which an untied embedding goes back from vectors to ids."""
+    name = "reverse_embeddings"
+    if scheme is None:
+        return {name: (length, ids)}
+    if scheme.mode == "int8":
+        return {name: (length, ids), f"{name}_scale": (ids,)}
+    packed = {name: (-(-length // 2), ids)}
+    if scheme.block in (None, -1):
+        return {**packed, f"{name}_scale": (ids,)}
+    pair = dict.fromkeys((f"{name}_scale", f"{name}_zero"), (math.ceil(length / scheme.block), ids))
+    return {**packed, **pair}
+
+
+def reverse_kernel(scheme, weights, length):
+    """Return the plain (`length`, ids) kernel of the weights of `reverse_shapes`."""
+    name = "reverse_embeddings"
+    stored = weights[name]
+    if scheme is None:
+        return stored
+    values, scale = stored if scheme.mode == "int8" else unpack(stored, length, 0), weights[f"{name}_scale"]
+    if scheme.mode == "int8" or scheme.block in (None, -1):
+        return values / scale
+    group = _groups(weights["g_idx"], len(scale))
+    return (values - weights[f"{name}_zero"][group]) * scale[group]

@@ -34,7 +34,7 @@ from .words import (
 MAX_LAYERS = 20_000
 TRAINING_WORDS = ("_initializer", "_regularizer", "_constraint")
 NOT_OURS = {  # said elsewhere in a spec, or of training
-    "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init", "mode",
+    "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init",
 }
 
 
@@ -145,8 +145,6 @@ def _todays(class_name: str, config: dict, name: str, context: Context) -> tuple
     for sizes in KERNEL_SIZES:
         if sizes[0] in renamed:
             renamed["kernel_size"] = [renamed.pop(size, None) for size in sizes]
-    if class_name == "BatchNormalization" and renamed.get("mode", 0) != 0:
-        return f"BatchNormalization(mode={renamed['mode']!r})", renamed
     renamed = {**_defaults(class_name, renamed, name, context), **renamed, **implied}
     return class_name, _without_noise(class_name, renamed, context)
 

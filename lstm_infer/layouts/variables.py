@@ -136,6 +136,8 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "SpectralNormalization": lambda c: ("~vector_u",),
     "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
     "MaxoutDense": lambda c: ("W", *_on(c, "use_bias", "b")),
+    "ParametricSoftplus": lambda c: ("alphas", "betas"),
+    "SReLU": lambda c: ("t_left", "a_left", "t_right", "a_right"),
 }
 PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
