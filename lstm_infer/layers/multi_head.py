@@ -142,7 +142,9 @@ class _MultiHead(Layer):
     def _attend(self, query, value, key, allowed, with_scores):
         gate = apply(get("sigmoid"), self._project("gate", query)) if self.use_gate else None
         heads, own_heads, size, _ = self.sizes()
-        query = self._project("query", query) * query.dtype.type(1 / math.sqrt(size))
+        scale = 1 / math.sqrt(size)
+        scale = np.float32(scale) if self.semantics.attention_scale == "float32" else scale
+        query = self._project("query", query) * query.dtype.type(scale)
         key, value = (np.repeat(self._project(label, x), heads // own_heads, axis=-2) if heads > own_heads
                       else self._project(label, x) for label, x in (("key", key), ("value", value)))  # fmt: skip
         axes = self.axes(query.ndim - 1)

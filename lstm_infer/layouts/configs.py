@@ -105,7 +105,7 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
     _check(config, name, context)
     children = _children(class_name, config, name, context) if class_name in WRAPPERS else {}
     config = {word: value for word, value in config.items() if word not in LAYER_WORDS and word not in NOT_OURS}
-    if class_name != "Embedding":
+    if class_name not in ("Embedding", "ReversibleEmbedding"):
         config.pop("input_dim", None)
     if class_name == "InputLayer":
         config["batch_shape"] = inputs.read_shape(config.get("batch_shape"), name, context)

@@ -23,7 +23,8 @@ Found = dict[Path, dict[str, Handle]]
 CLUES = {"forward_layer": "forward_*", "backward_layer": "backward_*"}
 IGNORED = {"mask", "threshold", "pruning_step", "seed_generator_state"}  # of training: pruning, dropout
 WORDS = {word for part in EVERY_PART for word in part.names} | ALIASES.keys()
-KERAS1_WORDS = "|".join(sorted({*KERAS1_NAMES.values(), "gamma", "beta", "W_carry", "b_carry", "betas", "[at]_(?:left|right)", "[WUb]_[icfozrh]"}))
+KERAS1_WORDS = "|".join(sorted({*KERAS1_NAMES.values(), "gamma", "beta", "W_carry", "b_carry", "betas",
+                               "[at]_(?:left|right)", "[WUb]_[icfozrh]"}))
 KERAS1_END = re.compile(rf"^(?:(.*)_)?({KERAS1_WORDS})$")
 
 

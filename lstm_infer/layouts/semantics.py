@@ -20,7 +20,7 @@ KERAS2 = Semantics(
     hard_sigmoid="keras2", masked_output="state", mask_with_initial_state=True, merge_mask="all",
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
-    least_norm=1e-12,
+    attention_scale="exact", least_norm=1e-12,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
