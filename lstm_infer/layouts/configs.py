@@ -161,6 +161,9 @@ def _defaults(class_name: str, config: dict, name: str, context: Context) -> dic
     if class_name in CONV_RECURRENT:
         gates = "sigmoid" if family == "keras3" else "hard_sigmoid"
         return {"activation": "tanh", "recurrent_activation": gates, "use_bias": True}
+    if class_name in ("PReLU", "SReLU", "ParametricSoftplus") and family == "keras1":  # which did not write the word
+        shape = next((shape for _, shape in _shapes(context.weights, name)), ())
+        return {"shared_axes": [axis for axis, size in enumerate(shape, 1) if size == 1]}
     if class_name not in RECURRENT:
         return {}
     found: dict[str, Any] = {"activation": "tanh", "use_bias": True}
