@@ -18,6 +18,7 @@ GATES = {"LSTM": "ifco", "GRU": "zrh", "ConvLSTM2D": "ifco"}
 SAVED_GATES = {**GATES, "LSTM": "icfo", "ConvLSTM2D": "icfo"}  # the order Keras 1 saved them in
 GATE_COUNTS = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "SimpleRNN": 1, "SimpleRNNCell": 1,
                "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
+LORA_WORDS = {f"lora_{word}_{side}" for word in ("kernel", "embeddings") for side in "ab"}
 CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"}
 
 
@@ -51,7 +52,32 @@ def forms(class_name: str, names: Sequence[str]) -> tuple[Form, ...]:
     if class_name.startswith("DepthwiseConv"):  # renamed in Keras 3
         new = tuple("kernel" if name == "depthwise_kernel" else name for name in names)
         found.append(Form(new, _renamed(new, names)))
+    if class_name in LOW_RANK and {"kernel", "embeddings"} & set(names):
+        pair = [f"lora_{word}_{side}" for word in ("kernel", "embeddings") if word in names for side in "ab"]
+        found.append(Form((*names, *pair), _merged))
     return tuple(found)
+
+
+LOW_RANK = {"Dense", "EinsumDense", "Embedding"}
+
+
+def _merged(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
+    """Keras 3's .h5 keeps the two factors of an adapted kernel apart; elsewhere they are merged."""
+    word = "kernel" if "kernel" in arrays else "embeddings"
+    if str(config.get("dtype")).rpartition("_from_")[1]:
+        raise Misfit(f"{arrays[word].where} is quantised and has lora factors beside it, expected them merged "
+                     "(as the .keras form does)")
+    rank, alpha = config.get("lora_rank"), config.get("lora_alpha")
+    first, second = (arrays[f"lora_{word}_{side}"] for side in "ab")
+    kernel = arrays[word]
+    if (not isinstance(rank, int) or rank < 1 or first.shape != (*kernel.shape[:-1], rank)
+            or second.shape != (rank, kernel.shape[-1])):
+        raise Misfit(f"{first.where} has the shape {first.shape}, expected {(*kernel.shape[:-1], rank)}")
+    scale = float(alpha) / rank if isinstance(alpha, (int, float)) else 1.0
+    merged = derived([kernel, first, second], kernel.shape,
+                     lambda k, a, b: (k + scale * (a.astype("f8") @ b.astype("f8"))).astype(k.dtype))
+    rest = {name: handle for name, handle in arrays.items() if not name.startswith("lora_")}
+    return {**rest, word: merged}
 
 
 KERAS1_NAMES = {
