@@ -239,7 +239,9 @@ class _Assembly:
         except (KeyError, IndexError, AttributeError):
             raise LoadError(f"{self.source}: model '{spec.name}': its inputs or outputs name calls it lacks") from None
         with _naming(self.source, spec.name):
-            return Model(*ends, spec.name)
+            model = Model(*ends, spec.name)
+        model.graph.masks_recorded = True
+        return model
 
     def _connect(self, calls, layers):
         """Make the calls in an order that works; returns the flat outputs by (layer, call number)."""

@@ -72,6 +72,10 @@ def _note_output_masks(node, carried, masks, operation):
             masks[id(outputs[0])] = operation(node.inputs.node)
     elif isinstance(layer, (_Merge, Concatenate)):
         masks[id(outputs[0])] = _joined(node, masks, operation)
+    elif isinstance(layer, _Attention):
+        masks[id(outputs[0])] = carried and operation(carried)
+    elif isinstance(layer, _MultiHead):
+        masks[id(outputs[0])] = carried
     elif isinstance(layer, (RNN, Bidirectional)):
         sequences = 2 if getattr(layer, "merge_mode", "") is None else 1
         for output in outputs[: sequences if layer.return_sequences else 0]:

@@ -129,6 +129,9 @@ class Semantics:
         Whether MultiHeadAttention does without that softmax where it can (Keras 3.7 and later).
     attention_takes_masks : bool
         Whether MultiHeadAttention heeds the masks that travel with its inputs (not in tf.keras 2.9 and earlier).
+    attention_takes_masks_away : bool
+        Whether MultiHeadAttention takes the masks off its inputs, so that calls after it do not see them (Keras 3.8
+        and later).
     attention_scale : {"float32", "exact"}
         Whether MultiHeadAttention rounds the root that scales its scores to float32 whatever it computes in (Keras 3).
     least_norm : float
@@ -147,6 +150,7 @@ class Semantics:
     masked_softmax: str = "zeros"
     attention_is_fused: bool = True
     attention_takes_masks: bool = True
+    attention_takes_masks_away: bool = True
     attention_scale: str = "float32"
     least_norm: float = 1e-24
 

@@ -213,7 +213,7 @@ class MultiHeadAttention(_MultiHead):
     Notes
     -----
     Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
-    use_causal_mask=False)``. As in Keras 3.9 and later, ``query_mask=`` has no say: the mask that travels with the
+    use_causal_mask=False)``. As in Keras 3.8 and later, ``query_mask=`` has no say: the mask that travels with the
     query has.
 
     Examples
@@ -267,6 +267,11 @@ class MultiHeadAttention(_MultiHead):
     def mask_of_query(self, given, carried):
         """Return the mask of the query: only the one that travels with it counts."""
         return carried
+
+    @property
+    def takes_masks_away(self):
+        """Whether the inputs have lost their masks for whoever takes them next."""
+        return self.semantics.attention_takes_masks_away
 
 
 class GroupQueryAttention(_MultiHead):

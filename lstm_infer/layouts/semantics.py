@@ -20,13 +20,13 @@ KERAS2 = Semantics(
     hard_sigmoid="keras2", masked_output="state", mask_with_initial_state=True, merge_mask="all",
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
-    attention_scale="exact", least_norm=1e-12,
+    attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
     stateful_keeps_given_state=True, recorded_state_wins=True,
 )
-KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False)
+KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False)
 PROFILES = (  # (family, from version): the last row that applies wins
     ("keras1", (0,), KERAS2),
     ("keras2", (0,), KERAS2),
@@ -39,6 +39,7 @@ PROFILES = (  # (family, from version): the last row that applies wins
     ("keras3", (3, 5), replace(KERAS_36, least_norm=1e-12)),
     ("keras3", (3, 6), KERAS_36),
     ("keras3", (3, 7), replace(KERAS_36, attention_is_fused=True)),
+    ("keras3", (3, 8), Semantics(masked_softmax="faint")),
     ("keras3", (3, 10), Semantics()),
 )
 DIALECTS = (  # words that only one kind of Keras writes, for a config without a version
