@@ -33,8 +33,8 @@ from .normalization import BatchNormalization, LayerNormalization
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
-from .reversible_embedding import ReversibleEmbedding
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .reversible_embedding import ReversibleEmbedding
 from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
 from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 

@@ -32,7 +32,7 @@ class _MultiHead(Layer):
         super().__init__(**kwargs)
         self.dropout, self.use_bias, self.use_gate = float(dropout or 0), use_bias, use_gate
         if sliding_window is not None and not (isinstance(sliding_window, int) and sliding_window > 0):
-            raise InputError(f"layer '{self.name}': found sliding_window {sliding_window!r}, expected a positive number")
+            raise InputError(f"layer '{self.name}': found sliding_window {sliding_window!r}, expected a number above 0")
         self.sliding_window = sliding_window
 
     # ------------------------------------------------------------ calls
@@ -46,11 +46,11 @@ class _MultiHead(Layer):
 
     def build(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) not in (2, 3):
-            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a query, a value, maybe a key")
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected query, value and perhaps key")
         shapes = [*input_shape, input_shape[1]][:3]
         fits = len({len(shape) for shape in shapes}) == 1 and len(shapes[0]) >= 3
         if not fits or any(shape[-1] is None for shape in shapes):
-            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected (batch, ..., features) of each")
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected (batch, ..., features) each")
         if any(None not in pair and len(set(pair)) > 1 for pair in zip(shapes[1][1:-1], shapes[2][1:-1], strict=True)):
             raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected as many keys as values")
         super().build(input_shape)

@@ -118,7 +118,7 @@ class Scheme(NamedTuple):
         spread : callable
             Puts the scale on the kernel's axes.
         """
-        stored, (rows, columns) = weights["kernel"], flat
+        stored, columns = weights["kernel"], flat[1]
         scale = weights["kernel_scale"]
         if self.mode == "float8":
             return stored if self.raw else _through_float8(stored, scale)
@@ -191,7 +191,7 @@ def unpack(packed, length, axis, signed=True):
 
 def _groups(g_idx, count):
     group = g_idx.astype(np.int64)
-    if group.size and not (0 <= group.min() and group.max() < count):
+    if group.size and (group.min() < 0 or group.max() >= count):
         raise InputError(f"found a group {group.max()} in g_idx, expected groups from 0 to {count - 1}")
     return group
 

@@ -77,18 +77,20 @@ class RMSNormalization(_OverAxes):
     def weight_shapes(self, input_shape):
         return {"scale": tuple(axis_size(self, input_shape, axis) for axis in self.axes)}
 
+    def build(self, input_shape):
+        super().build(input_shape)
+        scale = self.expected_shapes["scale"]
+        if any(m not in (1, n) for m, n in zip(scale, input_shape[-len(scale) :], strict=True)):
+            raise InputError(f"layer '{self.name}': found {input_shape} and a scale of {scale}, which do not fit")
+
     def build_from(self, weights):
         self.expected_shapes = {"scale": weights[0].shape}
 
     def call(self, inputs):
         count = math.prod(inputs.shape[axis] for axis in self.axes)
         factor = 1 / np.sqrt(self.square_sums(inputs) / count + self.epsilon)
-        y = (inputs * factor).astype(inputs.dtype)
-        scaled = y * self.weights["scale"]  # along the last axes, whatever `axis` is: so Keras does it
-        if scaled.shape != inputs.shape:
-            found = self.weights["scale"].shape
-            raise InputError(f"layer '{self.name}': found {inputs.shape} and a scale of {found}, which do not fit")
-        return scaled
+        # the scale is along the last axes, whatever `axis` is: so Keras does it
+        return (inputs * factor).astype(inputs.dtype) * self.weights["scale"]
 
 
 class UnitNormalization(_OverAxes):
