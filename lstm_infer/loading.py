@@ -121,7 +121,8 @@ def _fill(model, found, source):
         for name, array in arrays.items():
             if array.size and np.isnan(array).all():
                 warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
-        layer.assign(arrays)
+        with _naming(source, layer.name):
+            layer.assign(arrays)
 
 
 def _by_our_names(layer, handles):

@@ -126,6 +126,17 @@ def test_attention_looks_at_what_is_not_masked():
     assert (zeroed == 0).all()
 
 
+@pytest.mark.parametrize("layer", [li.Attention, li.AdditiveAttention])
+def test_causal_by_config_or_by_call(layer):
+    inputs = [numbers(2, 3, 4), numbers(2, 5, 4)]
+    by_config, by_call = with_weights(layer(causal=True), (3, 4), (5, 4)), layer()
+    if by_config.weights:
+        by_call.build([(None, 3, 4), (None, 5, 4)])
+        by_call.set_weights(by_config.get_weights())
+    np.testing.assert_array_equal(by_config(inputs), by_call(inputs, use_causal_mask=True))
+    assert np.abs(by_config(inputs) - by_call(inputs)).max() > 1e-3
+
+
 @pytest.mark.parametrize("rule", ["faint", "even", "zeros"])
 def test_a_query_whose_values_are_all_masked(rule):
     layer = with_weights(li.MultiHeadAttention(1, 2, dtype="float64"), (3, 2), (4, 2))

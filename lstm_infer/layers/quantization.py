@@ -118,8 +118,11 @@ class Scheme(NamedTuple):
         spread : callable
             Puts the scale on the kernel's axes.
         """
-        stored, columns = weights["kernel"], flat[1]
-        scale = weights["kernel_scale"]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a scale of zero is the file's own fault
+            return self._kernel(weights, shape, flat[1], spread, packed_axis)
+
+    def _kernel(self, weights, shape, columns, spread, packed_axis):
+        stored, scale = weights["kernel"], weights["kernel_scale"]
         if self.mode == "float8":
             return stored if self.raw else _through_float8(stored, scale)
         if self.mode == "int8" or (self.mode == "int4" and self.block is None):
