@@ -25,7 +25,10 @@ _LAYERS = (
     "StackedRNNCells", "Bidirectional", "TimeDistributed", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU",
     "Softmax", "Flatten", "Reshape", "Permute", "RepeatVector", "Concatenate", "Add", "Subtract", "Multiply", "Average",
     "Maximum", "Minimum", "Dot", "BatchNormalization", "LayerNormalization", "Conv1D", "MaxPooling1D",
-    "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D",
+    "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "EinsumDense", "Attention",
+    "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention", "RMSNormalization", "GroupNormalization",
+    "UnitNormalization", "SpectralNormalization", "ReversibleEmbedding", "Highway", "MaxoutDense", "ParametricSoftplus",
+    "SReLU",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 

@@ -6,6 +6,7 @@ beside the values.
 
 from .errors import InputError
 from .layers.base import Tensor, map_shapes
+from .layers.multi_head import MultiHeadAttention
 from .layers.operations import Operation
 from .layers.structure import flatten, map_structure
 from .maskgraph import calls_with_masks
@@ -29,11 +30,17 @@ class Graph:
     Attributes
     ----------
     nodes : list of Node
+    masks_recorded : bool
+        Whether the calls come from a file, where those that Keras 3 gave a mask have it as an argument; a mask that
+        travels is then only for the others.
     """
 
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs = inputs, outputs
         self.nodes, self._met = _depth_first(inputs, outputs)
+        if any(isinstance(node.layer, MultiHeadAttention) for node in self.nodes):
+            self.nodes = _by_depth(self.nodes)  # it matters there who comes first
+        self.masks_recorded = False
         self._orders, self._shapes = {}, {}
         inside = (getattr(node.layer, "graph", None) for node in self.nodes)
         self.calls = sum(graph.calls if graph else 1 for graph in inside)
@@ -86,6 +93,8 @@ class Graph:
             out_masks = flatten(out_mask) if isinstance(out_mask, (list, tuple, dict)) else [out_mask] * len(leaves)
             for tensor, array, array_mask in zip(leaves, flatten(outputs), out_masks, strict=True):
                 known[id(tensor)] = (array, array_mask)
+            if self.masks_recorded and getattr(node.layer, "takes_masks_away", False):
+                known.update((id(tensor), (value(tensor), None)) for tensor in node.parents)
         return [value(t) for t in self.outputs], [mask(t) for t in self.outputs]
 
     def _run(self, layer, inputs, carried, context, kwargs):
@@ -108,7 +117,7 @@ class Graph:
         for node in self.nodes:
             inputs = map_structure(lambda leaf: known[id(leaf)], node.inputs)
             found = []
-            map_shapes(found.append, node.layer.compute_output_shape(inputs))
+            map_shapes(found.append, node.layer.compute_call_shape(inputs, node.kwargs))
             known.update((id(tensor), shape) for tensor, shape in zip(flatten(node.outputs), found, strict=True))
         return [known[id(tensor)] for tensor in self.outputs]
 
@@ -142,8 +151,8 @@ def _sources(node):
     return [tensor.node for tensor in node.parents]
 
 
-def _order_layers(calls, met, inputs):
-    """Order layers by depth, then as they were met (as ``keras/src/models/functional.py``)."""
+def _depths(calls):
+    """Return how far calls and layers are from the outputs (as ``keras/src/models/functional.py``)."""
     node_depths, layer_depths = {}, {}
     for node, sources in reversed(calls):
         layer = getattr(node, "layer", node)
@@ -151,6 +160,19 @@ def _order_layers(calls, met, inputs):
         node_depths[node] = layer_depths[layer] = depth
         for source in sources:
             node_depths[source] = max(depth + 1, node_depths.get(source, 0))
+    return node_depths, layer_depths
+
+
+def _by_depth(nodes):
+    """Return calls in the order in which Keras 3 computes them: the deepest first."""
+    depths, _ = _depths([(node, _sources(node)) for node in nodes])
+    known = set(nodes)
+    return [node for node in sorted(depths, key=lambda node: -depths[node]) if node in known]
+
+
+def _order_layers(calls, met, inputs):
+    """Order layers by depth, then as they were met."""
+    node_depths, layer_depths = _depths(calls)
     for tensor in inputs:
         depth = max(node_depths.get(tensor.node, 0), layer_depths.get(tensor.node.layer, 0))
         layer_depths[tensor.node.layer] = depth

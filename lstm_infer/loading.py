@@ -121,7 +121,8 @@ def _fill(model, found, source):
         for name, array in arrays.items():
             if array.size and np.isnan(array).all():
                 warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
-        layer.assign(arrays)
+        with _naming(source, layer.name):
+            layer.assign(arrays)
 
 
 def _by_our_names(layer, handles):
@@ -190,7 +191,7 @@ class _Assembly:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
         if self.dtype and config.get("dtype") not in NOT_FLOATS:
-            config["dtype"] = self.dtype
+            config["dtype"] = _computed_in(self.dtype, config.get("dtype"))
         config.update(self._children(spec, path))
         return (given or LAYERS[spec.class_name])(**config, name=spec.name)
 
@@ -239,7 +240,9 @@ class _Assembly:
         except (KeyError, IndexError, AttributeError):
             raise LoadError(f"{self.source}: model '{spec.name}': its inputs or outputs name calls it lacks") from None
         with _naming(self.source, spec.name):
-            return Model(*ends, spec.name)
+            model = Model(*ends, spec.name)
+        model.graph.masks_recorded = True
+        return model
 
     def _connect(self, calls, layers):
         """Make the calls in an order that works; returns the flat outputs by (layer, call number)."""
@@ -284,6 +287,12 @@ class _Assembly:
         with _naming(self.source, call.layer):
             outputs = layer(*args, **kwargs)
         return flatten(outputs)
+
+
+def _computed_in(dtype, policy):
+    """Return a layer's policy for computing in `dtype`: a quantised layer stays quantised."""
+    mode, is_quantised, _ = str(policy).rpartition("_from_")
+    return f"{mode}_from_{dtype}" if is_quantised else dtype
 
 
 class _Missing(Exception):

@@ -6,9 +6,11 @@ travel with the values; this module adds the calls that Keras would have made, f
 """
 
 from .layers.activation_layers import Softmax
+from .layers.attention import _Attention
 from .layers.base import Tensor
 from .layers.core import Embedding, Masking
 from .layers.merge import Concatenate, _Merge
+from .layers.multi_head import _MultiHead
 from .layers.normalization import BatchNormalization
 from .layers.pooling import GlobalAveragePooling1D
 from .layers.recurrent import RNN
@@ -42,6 +44,9 @@ def calls_with_masks(nodes):
         given = node.kwargs.get("mask")
         carried = given.node if isinstance(given, Tensor) else _carried(node, masks)
         taken = [carried] if carried is not None and _takes(node) else []
+        if isinstance(node.layer, (_Attention, _MultiHead)):
+            found = [masks.get(id(tensor)) for tensor in node.inputs]
+            carried, taken = found[0], [mask for mask in found if mask is not None]
         calls.append((node, [tensor.node for tensor in node.parents] + taken))
         _note_output_masks(node, carried, masks, operation)
     return calls
@@ -67,6 +72,10 @@ def _note_output_masks(node, carried, masks, operation):
             masks[id(outputs[0])] = operation(node.inputs.node)
     elif isinstance(layer, (_Merge, Concatenate)):
         masks[id(outputs[0])] = _joined(node, masks, operation)
+    elif isinstance(layer, _Attention):
+        masks[id(outputs[0])] = carried and operation(carried)
+    elif isinstance(layer, _MultiHead):
+        masks[id(outputs[0])] = carried
     elif isinstance(layer, (RNN, Bidirectional)):
         sequences = 2 if getattr(layer, "merge_mode", "") is None else 1
         for output in outputs[: sequences if layer.return_sequences else 0]:

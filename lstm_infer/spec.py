@@ -122,6 +122,20 @@ class Semantics:
     masks_in_graph : bool
         Whether the computation of masks is part of a functional model's graph (Keras 3), which shifts the order of its
         layers.
+    masked_softmax : {"zeros", "faint"}
+        What a softmax makes of a row in which everything is masked: zeros (Keras 3.10 and later), or the softmax of
+        the row itself, moved so far down that little of its precision is left.
+    attention_is_fused : bool
+        Whether MultiHeadAttention does without that softmax where it can (Keras 3.7 and later).
+    attention_takes_masks : bool
+        Whether MultiHeadAttention heeds the masks that travel with its inputs (not in tf.keras 2.9 and earlier).
+    attention_takes_masks_away : bool
+        Whether MultiHeadAttention takes the masks off its inputs, so that calls after it do not see them (Keras 3.8
+        and later).
+    attention_scale : {"float32", "exact"}
+        Whether MultiHeadAttention rounds the root that scales its scores to float32 whatever it computes in (Keras 3).
+    least_norm : float
+        The smallest sum of squares by whose root UnitNormalization divides.
     """
 
     hard_sigmoid: str = "keras3"
@@ -133,6 +147,12 @@ class Semantics:
     stateful_keeps_given_state: bool = True
     recorded_state_wins: bool = False
     masks_in_graph: bool = True
+    masked_softmax: str = "zeros"
+    attention_is_fused: bool = True
+    attention_takes_masks: bool = True
+    attention_takes_masks_away: bool = True
+    attention_scale: str = "float32"
+    least_norm: float = 1e-24
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from .errors import InputError
 from .layers.structure import flatten
 
-TOLERANCES = {"float64": 1e-11, "float32": 2e-5, "half": 2e-2}
+TOLERANCES = {"float64": 1e-11, "float32": 2e-5, "half": 2e-2, "quantised": 2e-2}
 """How far, relative to ``1 + |Keras|``, an output may be from Keras's, by what the model computes in. Keras computes
 16-bit policies in 16 bits; here they are computed in float32."""
 
@@ -77,6 +77,8 @@ def verify(model, golden, tolerance=None):
 def tolerance_of(model):
     """Return the tolerance of `TOLERANCES` for what `model` computes in: that of its least precise layer."""
     policies = {layer.policy for layer in model.holders()}
+    if any("_from_" in policy for policy in policies):
+        return TOLERANCES["quantised"]
     if any("16" in policy for policy in policies):
         return TOLERANCES["half"]
     return TOLERANCES["float64" if policies == {"float64"} else "float32"]

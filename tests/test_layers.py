@@ -216,10 +216,10 @@ def test_pooling_leaves_out_what_is_padded():
     assert li.MaxPooling1D(3, 2, "same")(x).ravel().tolist() == [-1, -2, -4]
 
 
-@pytest.mark.parametrize(("rule", "of_nothing"), [("any", [0, 0, 0]), ("all", [0, 0, 1])])
+@pytest.mark.parametrize(("rule", "of_nothing"), [("zeros", [0, 0, 0]), ("faint", [0, 0, 1])])
 def test_softmax_of_masked_values(rule, of_nothing):
     layer = li.Softmax(dtype="float64")
-    layer.adopt(Semantics(merge_mask=rule))
+    layer.adopt(Semantics(masked_softmax=rule))
     x, mask = np.array([[1.0, 2, 3], [1, 2, 60]]), np.array([[True, True, False], [False] * 3])
     e = np.exp([-1.0, 0.0])
     close(layer(x, mask=mask), [[*e / e.sum(), 0], of_nothing])

@@ -92,7 +92,9 @@ def test_weights_fit_a_model_rebuilt_under_other_names(generation):
 KERAS2 = {
     "hard_sigmoid": "keras2", "masked_output": "state", "mask_with_initial_state": True, "merge_mask": "all",
     "bidirectional_zeroes_masked": False, "stacked_states_reversed": True, "stateful_keeps_given_state": False,
-    "recorded_state_wins": False, "masks_in_graph": False,
+    "recorded_state_wins": False, "masks_in_graph": False, "masked_softmax": "faint", "attention_is_fused": False,
+    "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
+    "least_norm": 1e-12,
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
@@ -100,16 +102,23 @@ TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": Tru
 KERAS3 = {
     "hard_sigmoid": "keras3", "masked_output": "previous", "mask_with_initial_state": False, "merge_mask": "any",
     "bidirectional_zeroes_masked": True, "stacked_states_reversed": False, "stateful_keeps_given_state": True,
-    "recorded_state_wins": False, "masks_in_graph": True,
+    "recorded_state_wins": False, "masks_in_graph": True, "masked_softmax": "zeros", "attention_is_fused": True,
+    "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
+    "least_norm": 1e-24,
 }
+KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
+KERAS35 = {**KERAS36, "least_norm": 1e-12}
+TF210 = {**TF, "attention_takes_masks": True}
 
 
 @pytest.mark.parametrize("version, backend, expected", [
     ("1.2.2", None, KERAS2), ("2.0.9", "tensorflow", KERAS2), ("2.2.4", "tensorflow", NATURAL),
     ("2.2.2", "theano", {**KERAS2, "masked_output": "previous"}),
     ("2.3.1", "tensorflow", {**NATURAL, "masked_output": "previous"}),
-    ("2.2.4-tf", "tensorflow", TF), ("2.4.0", "tensorflow", TF), ("2.15.0", "tensorflow", TF), ("2.21.0", None, TF),
-    ("3.0.5", "jax", {**KERAS3, "merge_mask": "none"}), ("3.5.0", "tensorflow", KERAS3), (None, None, KERAS3),
+    ("2.2.4-tf", "tensorflow", TF), ("2.9.0", "tensorflow", TF), ("2.10.0", None, TF210), ("2.21.0", None, TF210),
+    ("3.0.5", "jax", {**KERAS35, "merge_mask": "none"}), ("3.5.0", "tensorflow", KERAS35), ("3.6.0", None, KERAS36),
+    ("3.7.0", "torch", {**KERAS36, "attention_is_fused": True}), ("3.10.0", None, KERAS3), (None, None, KERAS3),
+    ("3.8.0", "tensorflow", {**KERAS3, "masked_softmax": "faint"}),
 ])
 def test_semantic_profiles(version, backend, expected):
     assert vars(layouts.semantics(version, backend)) == expected

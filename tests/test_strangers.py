@@ -19,9 +19,7 @@ if not FOLDER:
     pytest.skip("LSTM_INFER_FILES does not name the folder of strangers' files", allow_module_level=True)
 
 REFUSED = (  # file name pattern, what the one error must say
-    ("*_mha.*", "MultiHeadAttention|cut short"),
     ("*_ops.*", "Tanh|TFOpLambda|TensorFlowOpLayer"),
-    ("*_bidistate.*", "Attention"),
     ("*_subclass.*", "MyM"),
     ("K3_3.0.5_*.h5", "cut short"),
     ("k2.0.9_chunk.h5", "cut short"),
@@ -31,9 +29,6 @@ REFUSED = (  # file name pattern, what the one error must say
     ("K3x_norm.*", "Normalization"),
     ("K3x_stringlookup.*", "StringLookup"),
     ("K3x_textvec.*", "TextVectorization"),
-    ("K3x_int4.*", "int4"),
-    ("K3x_int8.*", "int8"),
-    ("K3x_float8.*", "float8"),
     ("k2.*_conv.h5", "Lambda"),
 )
 

@@ -189,9 +189,9 @@ class Store:
         return RawWeights(self.name, "objects", groups, names, self.writer(groups, names, windows))
 
     def writer(self, groups: Mapping[str, Any], names: Mapping[str, str], windows: bool) -> str | None:
-        """The oldest Keras that leaves such traces: the object store names no version."""
+        """A Keras that leaves such traces: the object store names no version. Tf.keras's oldest, Keras 3's newest."""
         tf_keras = windows or "metrics" in self.file or "_layer_checkpoint_dependencies" in groups
-        return "2.12" if tf_keras else "3.6" if names else None
+        return "2.12" if tf_keras else "3.15" if names else None
 
     def variables(self, group: h5py.Group, where: str) -> tuple[tuple[str, Handle], ...]:
         return tuple((key, self.array(group, key, f"{where}/{key}")) for key in sorted(group, key=number))

@@ -71,3 +71,60 @@ def average_timesteps(x, mask, y):
                     total[j] += x[row, t, j]
         for j in range(total.size):
             y[row, j] = total[j] / count
+
+
+@kernel
+def add_scores(query, key, scale, factor, out):
+    """Write ``sum(scale * tanh(factor * (query + key)))`` of every query and key of a pair; sums in float64.
+
+    Parameters
+    ----------
+    query : (pairs, n, features) C-contiguous array
+    key : (pairs, m, features) C-contiguous array
+    scale : (features,) array
+    factor : float
+    out : (pairs, n, m) array, written
+    """
+    for pair in range(query.shape[0]):
+        for i in range(query.shape[1]):
+            for j in range(key.shape[1]):
+                total = 0.0
+                for k in range(scale.size):
+                    total += scale[k] * math.tanh(factor * (np.float64(query[pair, i, k]) + key[pair, j, k]))
+                out[pair, i, j] = total
+
+
+@kernel
+def add_squares(x, out):
+    """Write the sum of the squares of every row, computed in float64.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    out : (rows,) float64 array, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += np.float64(x[row, j]) ** 2
+        out[row] = total
+
+
+@kernel
+def find_moments(x, means, variances):
+    """Write the mean and the variance of every row, computed in float64.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    means, variances : (rows,) float64 arrays, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += x[row, j]
+        mean = total / x.shape[1]
+        squares = 0.0
+        for j in range(x.shape[1]):
+            squares += (x[row, j] - mean) ** 2
+        means[row], variances[row] = mean, squares / x.shape[1]

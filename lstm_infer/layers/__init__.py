@@ -4,8 +4,10 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .attention import AdditiveAttention, Attention
 from .base import Context, Layer, Node, Tensor
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from .contraction import EinsumDense
 from .convolution import Conv1D
 from .core import (
     Activation,
@@ -24,18 +26,22 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .keras1 import Highway, MaxoutDense, ParametricSoftplus, SReLU
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from .multi_head import GroupQueryAttention, MultiHeadAttention
 from .normalization import BatchNormalization, LayerNormalization
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
-from .wrappers import Bidirectional, TimeDistributed
+from .reversible_embedding import ReversibleEmbedding
+from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
+from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 
 LAYERS = {
     layer.__name__: layer
     for layer in (
-        InputLayer, Dense, Embedding, Masking, Identity, Activation,
+        InputLayer, Dense, EinsumDense, Embedding, Masking, Identity, Activation,
         Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianDropout, GaussianNoise, AlphaDropout,
         ActivityRegularization,
         LSTM, GRU, SimpleRNN, RNN, LSTMCell, GRUCell, SimpleRNNCell, StackedRNNCells, Bidirectional, TimeDistributed,
@@ -44,6 +50,9 @@ LAYERS = {
         Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
         BatchNormalization, LayerNormalization, Conv1D,
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        RMSNormalization, GroupNormalization, UnitNormalization, SpectralNormalization, ReversibleEmbedding,
+        Highway, MaxoutDense, ParametricSoftplus, SReLU,
+        Attention, AdditiveAttention, MultiHeadAttention, GroupQueryAttention,
         *OPERATIONS,
     )
 }  # fmt: skip

@@ -189,8 +189,8 @@ class Softmax(Layer):
 
     def call(self, inputs, mask=None):
         mask = None if mask is None else self._fit(mask, inputs.shape)
-        # Keras 3 makes zeros of what is masked; before, where everything was masked, the values still had their say
-        zeroes = mask is not None and self.semantics.merge_mask == "any"
+        # Keras makes zeros of what is masked; before 3.10, where everything was masked, the values still had their say
+        zeroes = mask is not None and self.semantics.masked_softmax == "zeros"
         if mask is not None:
             far_down = inputs.dtype.type(-1e9)
             inputs = np.where(mask, inputs, far_down if zeroes else inputs + far_down)

@@ -208,6 +208,10 @@ class Layer:
         """Return the shape of the output (nested if there are several); a tuple with None where it is free."""
         return self._shape_by_trial(input_shape)
 
+    def compute_call_shape(self, input_shape, kwargs):
+        """Return the shape of the output (nested if there are several) of a call with the arguments `kwargs`."""
+        return self.compute_output_shape(input_shape)
+
     def _shape_by_trial(self, input_shape):
         """Run `call` on zeros of two sizes: the dimensions of the output that differ are the free ones."""
 
@@ -228,8 +232,8 @@ class Layer:
     # ------------------------------------------------------------ dtype
     @property
     def dtype(self):
-        """The dtype this layer computes in: float64 for ``"float64"``, else float32."""
-        return np.dtype(np.float64 if self.policy == "float64" else np.float32)
+        """The dtype this layer computes in: float64 for ``"float64"`` (quantised from it too), else float32."""
+        return np.dtype(np.float64 if self.policy.rpartition("_from_")[2] == "float64" else np.float32)
 
     def output_dtype(self, inputs):
         """Return the dtype of the outputs for the symbolic `inputs`."""
@@ -409,7 +413,7 @@ class Layer:
             index = next(count)
             return Tensor(shape, dtype, self.name, node, index)
 
-        node.outputs = map_shapes(output, self.compute_output_shape(shapes))
+        node.outputs = map_shapes(output, self.compute_call_shape(shapes, kwargs))
         self.nodes.append(node)
         return node.outputs
 

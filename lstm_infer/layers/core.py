@@ -12,6 +12,7 @@ from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
 from . import activations, memory
 from .base import Layer, Node, Tensor, readonly, tell_watchers
+from .quantization import Scheme, table, table_shapes
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -109,6 +110,8 @@ class Dense(_Activated):
     units : int
     activation : str or callable, optional
     use_bias : bool
+    quantization_config : dict, optional
+        With a quantised ``dtype`` (``"int8_from_float32"``, ...): how activations are rounded.
     **kwargs
         ``name``, ``dtype`` and the arguments that only training uses.
 
@@ -123,16 +126,25 @@ class Dense(_Activated):
 
     supports_masking = True
     per_timestep = True
-    config_names = ("units", "activation", "use_bias")
+    config_names = ("units", "activation", "use_bias", "quantization_config")
 
-    def __init__(self, units, activation=None, use_bias=True, **kwargs):
+    def __init__(self, units, activation=None, use_bias=True, quantization_config=None, **kwargs):
         super().__init__(activation, **kwargs)
-        self.units, self.use_bias = int(units), use_bias
+        self.units, self.use_bias, self.quantization_config = int(units), use_bias, quantization_config
+        self.scheme = Scheme.of(self.policy, quantization_config)
 
     def weight_shapes(self, input_shape):
-        return {"kernel": (input_shape[-1], self.units), **({"bias": (self.units,)} if self.use_bias else {})}
+        self.kernel_shape = (input_shape[-1], self.units)
+        bias = {"bias": (self.units,)} if self.use_bias else {}
+        if self.scheme is None:
+            return {"kernel": self.kernel_shape, **bias}
+        if None in self.kernel_shape:
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a fixed number of features")
+        return self.scheme.weight_shapes(self.kernel_shape, self.kernel_shape, bias)
 
     def build_from(self, weights):
+        if self.scheme is not None:
+            raise InputError(f"layer '{self.name}' must be called before its weights can be set")
         self.build((None, weights[0].shape[0]))
 
     def adopt(self, semantics):
@@ -142,21 +154,25 @@ class Dense(_Activated):
             tell_watchers()
 
     def pack(self):
-        self.bias = self.weights.get("bias", np.zeros(self.units, self.dtype))
+        self.kernel, bias = self.weights["kernel"], self.weights.get("bias")
+        if self.scheme is not None:
+            self.kernel = self.scheme.kernel(self.weights, self.kernel_shape, self.kernel_shape)
+            bias = self.scheme.bias(self.weights)
+        self.bias = np.zeros(self.units, self.dtype) if bias is None else bias
         self.packed = None
         if self.dtype == np.float32:
             fits = not callable(self.function) and packing.knows(self.dtype, self.function)
             f, self.last = (self.function, None) if fits else (NOTHING, self.function)
-            self.packed = packing.pack_dense(self.weights["kernel"], self.bias, f)
+            self.packed = packing.pack_dense(self.kernel, self.bias, f)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
 
     def call(self, inputs):
-        features = len(self.weights["kernel"])
+        features = len(self.kernel)
         if inputs.shape[-1] != features:
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
-        x = np.ascontiguousarray(inputs)
+        x = np.ascontiguousarray(inputs if self.scheme is None else self.scheme.round(inputs, -1, self.weights))
         y = memory.empty((*inputs.shape[:-1], self.units), self.dtype)
         if self.packed is None:
             return self._compute_generally(x.reshape(-1, features), y)
@@ -173,6 +189,8 @@ class Dense(_Activated):
         loop, weights = packed.loop, packed.weights
 
         def compute(x, threads=1):
+            if self.scheme is not None:
+                x = np.ascontiguousarray(self.scheme.round(x, -1, self.weights))
             y = memory.empty(shape, FLOAT32)
             entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
             return y
@@ -182,7 +200,7 @@ class Dense(_Activated):
     def _compute_generally(self, rows, y):
         coded = not callable(self.function)
         f = self.function if coded else activations.get(None)
-        dense(readonly(rows), self.weights["kernel"], self.bias, f, y.reshape(-1, self.units))
+        dense(readonly(rows), readonly(self.kernel), self.bias, f, y.reshape(-1, self.units))
         return y if coded else activations.apply(self.function, y)
 
 
@@ -197,6 +215,8 @@ class Embedding(Layer):
         The size of a vector.
     mask_zero : bool
         Whether id 0 means a timestep that does not count.
+    quantization_config : dict, optional
+        Changes nothing here: only with a quantised ``dtype`` are the vectors kept in fewer bits.
     **kwargs
         ``name``, ``dtype`` and the arguments that only training uses.
 
@@ -215,14 +235,24 @@ class Embedding(Layer):
     """
 
     per_timestep = True
-    config_names = ("input_dim", "output_dim", "mask_zero")
+    config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config")
 
-    def __init__(self, input_dim, output_dim, mask_zero=False, input_length=None, **kwargs):
+    def __init__(
+        self, input_dim, output_dim, mask_zero=False, input_length=None, quantization_config=None, **kwargs
+    ):
         super().__init__(**kwargs)
         self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), mask_zero
+        self.quantization_config = quantization_config
+        self.scheme = Scheme.of(self.policy, quantization_config)
 
     def weight_shapes(self, input_shape):
-        return {"embeddings": (self.input_dim, self.output_dim)}
+        if self.scheme is None:
+            return {"embeddings": (self.input_dim, self.output_dim)}
+        return table_shapes(self.scheme, self.input_dim, self.output_dim)
+
+    def pack(self):
+        plain = self.scheme is None
+        self.table = self.weights["embeddings"] if plain else table(self.scheme, self.weights, self.output_dim)
 
     def build_from(self, weights):
         self.build(None)
@@ -246,7 +276,7 @@ class Embedding(Layer):
         if wrong.any():
             found = ids[wrong].flat[0]
             raise InputError(f"layer '{self.name}': found id {found}, expected ids from 0 to {self.input_dim - 1}")
-        return self.weights["embeddings"][ids]
+        return self.table[ids]
 
 
 class Masking(Layer):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import InputError
-from ..kernels.reductions import standardise_rows
+from ..kernels.reductions import find_moments, standardise_rows
 from .base import Layer, readonly
 
 
@@ -12,13 +12,23 @@ class BatchNormalization(Layer):
 
     Parameters
     ----------
-    axis : int, or list of one
-        The axis with a mean of its own for every entry.
+    axis : int or list of int
+        The axes with a mean of its own for every entry.
     epsilon : float
     center, scale : bool
         Whether there are beta and gamma.
+    renorm : bool
+        Whether there are also the statistics of batch renormalisation, which have no say at inference.
+    mode : int
+        Of Keras 1: 0 as above; 1 standardises each sample over the last axis, by
+        ``(x - mean) / (sqrt(variance + epsilon) + epsilon)``.
     **kwargs
         ``name``, ``dtype`` and the arguments that only training uses.
+
+    Notes
+    -----
+    Sources: ``keras/src/layers/normalization/batch_normalization.py`` of Keras 3.15, of tf_keras 2.21 for several axes;
+    ``keras/layers/normalization.py`` of Keras 1.2.2 for `mode`.
 
     Examples
     --------
@@ -32,28 +42,39 @@ class BatchNormalization(Layer):
 
     supports_masking = True
     per_timestep = True
-    config_names = ("axis", "epsilon", "center", "scale")
+    config_names = ("axis", "epsilon", "center", "scale", "renorm", "mode")
 
-    def __init__(self, axis=-1, epsilon=0.001, center=True, scale=True, synchronized=False, **kwargs):
+    def __init__(
+        self, axis=-1, epsilon=0.001, center=True, scale=True, synchronized=False, renorm=False, mode=0, **kwargs
+    ):
         for word in ("fused", "virtual_batch_size", "renorm_momentum", "renorm_clipping"):
             kwargs.pop(word, None)
-        if kwargs.pop("renorm", False):
-            raise InputError("renorm=True is not supported")
         super().__init__(**kwargs)
-        axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
-        if len(axes) != 1:
-            raise InputError(f"layer '{self.name}': found axis {axis}, expected one axis")
-        self.axis, self.epsilon, self.center, self.scale = int(axes[0]), float(epsilon), center, scale
+        if mode not in (0, 1):
+            raise InputError(f"layer '{self.name}': found mode {mode}, which depends on the other rows of a batch")
+        self.axis = [int(n) for n in axis] if isinstance(axis, (list, tuple)) else int(axis)
+        self.epsilon, self.center, self.scale = float(epsilon), center, scale
+        self.renorm, self.mode = bool(renorm), int(mode)
+        if not self.axes:
+            raise InputError(f"layer '{self.name}': found axis {axis}, expected one at least")
+
+    @property
+    def axes(self):
+        """The axes as a list."""
+        return self.axis if isinstance(self.axis, list) else [self.axis]
 
     def build(self, input_shape):
         super().build(input_shape)
         # timesteps with weights of their own cannot be told apart one by one
-        self.per_timestep = self.per_timestep and self.axis % len(input_shape) != 1
+        self.per_timestep = self.per_timestep and all(axis % len(input_shape) != 1 for axis in self.axes)
 
     def weight_shapes(self, input_shape):
-        size = axis_size(self, input_shape, self.axis)
+        sizes = {axis % len(input_shape): axis_size(self, input_shape, axis) for axis in self.axes}
+        several = len(sizes) > 1
+        shape = tuple(sizes.get(n, 1) for n in range(len(input_shape))) if several else tuple(sizes.values())
         optional = [name for name, wanted in (("gamma", self.scale), ("beta", self.center)) if wanted]
-        return dict.fromkeys([*optional, "moving_mean", "moving_variance"], (size,))
+        more = ["moving_stddev", "renorm_mean", "renorm_stddev"] if self.renorm else []
+        return dict.fromkeys([*optional, "moving_mean", "moving_variance", *more], shape)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -65,10 +86,22 @@ class BatchNormalization(Layer):
         self.shift = self.weights.get("beta", np.zeros(variance.shape, self.dtype))
 
     def call(self, inputs):
-        shape = [1] * inputs.ndim
-        shape[self.axis] = -1
-        mean, factor, shift = (a.reshape(shape) for a in (self.weights["moving_mean"], self.factor, self.shift))
+        if self.mode == 1:
+            return self._standardise_samples(inputs)
+        mean, factor, shift = self.weights["moving_mean"], self.factor, self.shift
+        if len(self.axes) == 1:
+            shape = [1] * inputs.ndim
+            shape[self.axes[0]] = -1
+            mean, factor, shift = (a.reshape(shape) for a in (mean, factor, shift))
         return (inputs - mean) * factor + shift
+
+    def _standardise_samples(self, inputs):
+        rows = readonly(inputs.reshape(-1, inputs.shape[-1]))
+        means, variances = np.empty((2, len(rows)), np.float64)
+        find_moments(rows, means, variances)
+        deviation = np.sqrt(variances + self.epsilon) + self.epsilon
+        y = ((rows - means[:, None]) / deviation[:, None]).astype(inputs.dtype).reshape(inputs.shape)
+        return y * self.weights.get("gamma", y.dtype.type(1)) + self.weights.get("beta", y.dtype.type(0))
 
 
 class LayerNormalization(Layer):

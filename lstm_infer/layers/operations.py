@@ -122,7 +122,19 @@ class OnesLike(Operation):
         return np.ones(np.shape(x), bool if self.policy == "bool" else np.asarray(x).dtype)
 
 
-OPERATIONS = (NotEqual, Equal, LogicalAnd, LogicalOr, LogicalNot, Any, All, ExpandDims, ZerosLike, OnesLike)
+class ConvertToTensor(Operation):
+    """`x` itself: so Keras passes on the mask of an attention's query."""
+
+    def __init__(self, sparse=None, ragged=None, **kwargs):
+        super().__init__(**kwargs)
+
+    def call(self, x):
+        return np.asarray(x)
+
+
+OPERATIONS = (
+    NotEqual, Equal, LogicalAnd, LogicalOr, LogicalNot, Any, All, ExpandDims, ZerosLike, OnesLike, ConvertToTensor,
+)  # fmt: skip
 
 
 def is_on_masks(layer):

@@ -201,6 +201,8 @@ class TimeDistributed(Layer):
     def __init__(self, layer, **kwargs):
         super().__init__(**kwargs)
         self.layer = layer
+        if getattr(layer, "scheme", None) is not None:
+            layer.scheme = layer.scheme._replace(raw=True)  # as Keras has it, which forgets the scale here
 
     def children(self):
         return {"layer": self.layer}
@@ -234,3 +236,66 @@ class TimeDistributed(Layer):
         if mask is not None and mask.ndim > 2:
             mask = mask.reshape(batch, timesteps, -1).any(axis=-1)
         return outputs, mask if out_mask is None else out_mask.reshape(batch, timesteps, *out_mask.shape[1:])
+
+
+class SpectralNormalization(Layer):
+    """The layer inside: only training changes its kernel.
+
+    Parameters
+    ----------
+    layer : Layer
+        One with a kernel, or an embedding.
+    power_iterations : int
+        Of training.
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstm_infer.layers.core import Dense
+    >>> layer = SpectralNormalization(Dense(2))
+    >>> layer.build((None, 3))
+    >>> layer.set_weights([np.zeros((1, 2)), np.ones((3, 2)), np.zeros(2)])
+    >>> layer(np.ones((1, 3))).tolist()
+    [[3.0, 3.0]]
+    """
+
+    config_names = ("power_iterations",)
+
+    def __init__(self, layer, power_iterations=1, **kwargs):
+        super().__init__(**kwargs)
+        self.layer, self.power_iterations = layer, power_iterations
+
+    @property
+    def per_timestep(self):
+        """Whether the layer inside can follow a step."""
+        return self.layer.per_timestep
+
+    def children(self):
+        return {"layer": self.layer}
+
+    def build(self, input_shape):
+        self.layer.build(input_shape)
+        super().build(input_shape)
+
+    def weight_shapes(self, input_shape):
+        shapes = self.layer.expected_shapes
+        kernel = shapes.get("kernel") or shapes.get("embeddings") or next(iter(shapes.values()), None)
+        if not kernel:
+            raise InputError(f"layer '{self.name}' is around '{self.layer.name}', expected a layer with a kernel")
+        return {"vector_u": (1, kernel[-1])}
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def output_dtype(self, inputs):
+        return self.layer.output_dtype(inputs)
+
+    def call(self, inputs):
+        """Never called: `run` does the work."""
+        raise AssertionError
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        outputs, _ = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)
+        return outputs, None

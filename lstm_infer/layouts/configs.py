@@ -34,7 +34,7 @@ from .words import (
 MAX_LAYERS = 20_000
 TRAINING_WORDS = ("_initializer", "_regularizer", "_constraint")
 NOT_OURS = {  # said elsewhere in a spec, or of training
-    "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init", "mode",
+    "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init",
 }
 
 
@@ -105,7 +105,7 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
     _check(config, name, context)
     children = _children(class_name, config, name, context) if class_name in WRAPPERS else {}
     config = {word: value for word, value in config.items() if word not in LAYER_WORDS and word not in NOT_OURS}
-    if class_name != "Embedding":
+    if class_name not in ("Embedding", "ReversibleEmbedding"):
         config.pop("input_dim", None)
     if class_name == "InputLayer":
         config["batch_shape"] = inputs.read_shape(config.get("batch_shape"), name, context)
@@ -145,8 +145,6 @@ def _todays(class_name: str, config: dict, name: str, context: Context) -> tuple
     for sizes in KERNEL_SIZES:
         if sizes[0] in renamed:
             renamed["kernel_size"] = [renamed.pop(size, None) for size in sizes]
-    if class_name == "BatchNormalization" and renamed.get("mode", 0) != 0:
-        return f"BatchNormalization(mode={renamed['mode']!r})", renamed
     renamed = {**_defaults(class_name, renamed, name, context), **renamed, **implied}
     return class_name, _without_noise(class_name, renamed, context)
 
@@ -163,6 +161,9 @@ def _defaults(class_name: str, config: dict, name: str, context: Context) -> dic
     if class_name in CONV_RECURRENT:
         gates = "sigmoid" if family == "keras3" else "hard_sigmoid"
         return {"activation": "tanh", "recurrent_activation": gates, "use_bias": True}
+    if class_name in ("PReLU", "SReLU", "ParametricSoftplus") and family == "keras1":  # which did not write the word
+        shape = next((shape for _, shape in _shapes(context.weights, name)), ())
+        return {"shared_axes": [axis for axis, size in enumerate(shape, 1) if size == 1]}
     if class_name not in RECURRENT:
         return {}
     found: dict[str, Any] = {"activation": "tanh", "use_bias": True}

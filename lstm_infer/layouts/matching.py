@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
 from . import objects
-from .packings import ALIASES, KERAS1_NAMES, Form, Misfit, forms, packed
+from .packings import ALIASES, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
 from .variables import EVERY_PART, parts
 
 Path = tuple[str, ...]
@@ -22,8 +22,9 @@ Found = dict[Path, dict[str, Handle]]
 
 CLUES = {"forward_layer": "forward_*", "backward_layer": "backward_*"}
 IGNORED = {"mask", "threshold", "pruning_step", "seed_generator_state"}  # of training: pruning, dropout
-WORDS = {word for part in EVERY_PART for word in part.names} | ALIASES.keys()
-KERAS1_WORDS = "|".join(sorted({*KERAS1_NAMES.values(), "gamma", "beta", "W_carry", "b_carry", "[WUb]_[icfozrh]"}))
+WORDS = {word for part in EVERY_PART for word in part.names} | ALIASES.keys() | LORA_WORDS
+KERAS1_WORDS = "|".join(sorted({*KERAS1_NAMES.values(), "gamma", "beta", "W_carry", "b_carry", "betas",
+                               "[at]_(?:left|right)", "[WUb]_[icfozrh]"}))
 KERAS1_END = re.compile(rf"^(?:(.*)_)?({KERAS1_WORDS})$")
 
 

@@ -17,7 +17,7 @@ from .variables import parts
 
 Path = tuple[str, ...]
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: TensorFlow 2.12 to 2.14
-OLD_CLASSES = {"lstm": "cu_dnnlstm", "gru": "cu_dnngru"}
+OLD_CLASSES = {"lstm": "cu_dnnlstm", "gru": "cu_dnngru", "group_query_attention": "grouped_query_attention"}
 NOT_WEIGHTS = re.compile(r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)")
 
 

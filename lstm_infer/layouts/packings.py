@@ -18,6 +18,7 @@ GATES = {"LSTM": "ifco", "GRU": "zrh", "ConvLSTM2D": "ifco"}
 SAVED_GATES = {**GATES, "LSTM": "icfo", "ConvLSTM2D": "icfo"}  # the order Keras 1 saved them in
 GATE_COUNTS = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "SimpleRNN": 1, "SimpleRNNCell": 1,
                "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
+LORA_WORDS = {f"lora_{word}_{side}" for word in ("kernel", "embeddings") for side in "ab"}
 CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"}
 
 
@@ -51,14 +52,39 @@ def forms(class_name: str, names: Sequence[str]) -> tuple[Form, ...]:
     if class_name.startswith("DepthwiseConv"):  # renamed in Keras 3
         new = tuple("kernel" if name == "depthwise_kernel" else name for name in names)
         found.append(Form(new, _renamed(new, names)))
+    if class_name in LOW_RANK and {"kernel", "embeddings"} & set(names):
+        pair = [f"lora_{word}_{side}" for word in ("kernel", "embeddings") if word in names for side in "ab"]
+        found.append(Form((*names, *pair), _merged))
     return tuple(found)
+
+
+LOW_RANK = {"Dense", "EinsumDense", "Embedding"}
+
+
+def _merged(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
+    """Keras 3's .h5 keeps the two factors of an adapted kernel apart; elsewhere they are merged."""
+    word = "kernel" if "kernel" in arrays else "embeddings"
+    if str(config.get("dtype")).rpartition("_from_")[1]:
+        raise Misfit(f"{arrays[word].where} is quantised and has lora factors beside it, expected them merged "
+                     "(as the .keras form does)")
+    rank, alpha = config.get("lora_rank"), config.get("lora_alpha")
+    first, second = (arrays[f"lora_{word}_{side}"] for side in "ab")
+    kernel = arrays[word]
+    if (not isinstance(rank, int) or rank < 1 or first.shape != (*kernel.shape[:-1], rank)
+            or second.shape != (rank, kernel.shape[-1])):
+        raise Misfit(f"{first.where} has the shape {first.shape}, expected {(*kernel.shape[:-1], rank)}")
+    scale = float(alpha) / rank if isinstance(alpha, (int, float)) else 1.0
+    merged = derived([kernel, first, second], kernel.shape,
+                     lambda k, a, b: (k + scale * (a.astype("f8") @ b.astype("f8"))).astype(k.dtype))
+    rest = {name: handle for name, handle in arrays.items() if not name.startswith("lora_")}
+    return {**rest, word: merged}
 
 
 KERAS1_NAMES = {
     "kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "W", "alpha": "alphas",
     "moving_mean": "running_mean", "moving_variance": "running_std",  # holds a variance from Keras 1.0.7 on
 }
-ALIASES = {"sn_u": "vector_u"}
+ALIASES = {"sn_u": "vector_u", "zero_point": "kernel_zero"}
 
 
 def _keras1_name(class_name: str, name: str) -> str:
@@ -201,7 +227,7 @@ def _misfit(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> str |
 def _expected(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Last sizes of the shapes of some arrays."""
     width = config.get("units", config.get("filters"))
-    if str(config.get("dtype")).startswith("int4"):  # two values in a byte
+    if str(config.get("dtype")).startswith(("int4", "gptq", "awq")):  # two values in a byte, or columns first
         return {}
     if class_name == "Embedding":
         sizes = (config.get("input_dim"), config.get("output_dim"))

@@ -19,12 +19,14 @@ class Writer(NamedTuple):
 KERAS2 = Semantics(
     hard_sigmoid="keras2", masked_output="state", mask_with_initial_state=True, merge_mask="all",
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
-    masks_in_graph=False,
+    masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
+    attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
     stateful_keeps_given_state=True, recorded_state_wins=True,
 )
+KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False)
 PROFILES = (  # (family, from version): the last row that applies wins
     ("keras1", (0,), KERAS2),
     ("keras2", (0,), KERAS2),
@@ -32,8 +34,13 @@ PROFILES = (  # (family, from version): the last row that applies wins
     ("keras2", (2, 3), replace(KERAS2, stacked_states_reversed=False, masked_output="previous")),
     ("tf.keras", (0,), replace(KERAS2, stateful_keeps_given_state=True)),  # TF 1.12 and before
     ("tf.keras", (2, 2), TF_KERAS),
-    ("keras3", (0,), Semantics(merge_mask="none")),
-    ("keras3", (3, 5), Semantics()),
+    ("tf.keras", (2, 10), replace(TF_KERAS, attention_takes_masks=True)),
+    ("keras3", (0,), replace(KERAS_36, merge_mask="none", least_norm=1e-12)),
+    ("keras3", (3, 5), replace(KERAS_36, least_norm=1e-12)),
+    ("keras3", (3, 6), KERAS_36),
+    ("keras3", (3, 7), replace(KERAS_36, attention_is_fused=True)),
+    ("keras3", (3, 8), Semantics(masked_softmax="faint")),
+    ("keras3", (3, 10), Semantics()),
 )
 DIALECTS = (  # words that only one kind of Keras writes, for a config without a version
     ({"inner_activation", "consume_less", "input_dtype", "border_mode", "inner_init", "nb_filter"}, "1.2.2"),

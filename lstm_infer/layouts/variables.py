@@ -6,6 +6,7 @@ name begins with ``~`` here is never trainable.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,25 +34,39 @@ def _bias(config: Config) -> tuple[str, ...]:
     return _on(config, "use_bias", "bias")
 
 
-def _quantised(config: Config, kernel: str) -> tuple[str, ...]:
-    policy = str(config.get("dtype") or "")
-    mode = policy.partition("_from_")[0].partition("/")[0] if "_from_" in policy else ""
-    return {
-        "int8": (f"~{kernel}_scale",),
-        "int4": (f"~{kernel}_scale", f"~{kernel}_zero", "~g_idx"),
-        "float8": () if kernel == "embeddings" else tuple(
-            f"{kind}_{what}" for kind in ("inputs", "kernel", "outputs_grad") for what in ("scale", "amax_history")),
-    }.get(mode, ())
+MODE = re.compile(r"(int8|int4|float8|gptq|awq)(?:/[-\d]+)*(?=_from_)")
 
 
-def _frozen(config: Config, kernel: str) -> str:
-    policy = str(config.get("dtype") or "")
-    return f"~{kernel}" if policy.startswith(("int8_from", "int4")) else kernel
+def _quantised(config: Config) -> str:
+    """The mode of a quantised dtype policy (``int4/32_from_float32``: ``int4/32``); of int4, with its block."""
+    found = MODE.match(str(config.get("dtype") or ""))
+    if found is None:
+        return ""
+    return found[0] if found[1] == "int4" else found[1]
 
 
 def _dense(config: Config) -> tuple[str, ...]:
     bias = ("bias",) if config.get("bias_axes", config.get("use_bias", True)) else ()
-    return (_frozen(config, "kernel"), *bias, *_quantised(config, "kernel"))
+    mode = _quantised(config)
+    scale, groups = "~kernel_scale", ("~kernel_scale", "~kernel_zero")
+    if mode in ("gptq", "awq"):
+        return (*bias, "~kernel", *groups, *(("~awq_scales",) if mode == "awq" else ()), "~g_idx")
+    if mode in ("int8", "int4", "int4/-1"):
+        return ("~kernel", *bias, scale)
+    if mode.startswith("int4/"):
+        return ("~kernel", *bias, *groups, "~g_idx")
+    float8 = tuple(f"{kind}_{what}" for kind in ("inputs", "kernel", "outputs_grad")
+                   for what in ("scale", "amax_history")) if mode == "float8" else ()
+    return ("kernel", *bias, *float8)
+
+
+def _embedding(config: Config) -> tuple[str, ...]:
+    mode = _quantised(config)
+    if mode in ("int8", "int4", "int4/-1"):
+        return ("~embeddings", "~embeddings_scale")
+    if mode.startswith("int4/"):
+        return ("~embeddings", "~embeddings_scale", "~embeddings_zero", "~g_idx")
+    return ("embeddings",)
 
 
 def _einsum_dense(config: Config) -> tuple[str, ...]:
@@ -90,13 +105,19 @@ def _multi_head(config: Config) -> tuple[Part, ...]:
 
 
 def _reversible(config: Config) -> tuple[str, ...]:
-    return ("embeddings", *(() if config.get("tie_weights", True) else ("reverse_embeddings",)))
+    own = _embedding(config)
+    if config.get("tie_weights", True):
+        return own
+    if len(own) == 1:
+        return (*own, "reverse_embeddings")
+    back = ("~reverse_embeddings", "~reverse_embeddings_scale")
+    return (*own, *back, *(("~reverse_embeddings_zero",) if len(own) == 4 else ()))
 
 
 SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "Dense": _dense,
     "EinsumDense": _einsum_dense,
-    "Embedding": lambda c: (_frozen(c, "embeddings"), *_quantised(c, "embeddings")),
+    "Embedding": _embedding,
     "ReversibleEmbedding": _reversible,
     **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), _recurrent),
     **dict.fromkeys((
@@ -115,6 +136,8 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "SpectralNormalization": lambda c: ("~vector_u",),
     "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
     "MaxoutDense": lambda c: ("W", *_on(c, "use_bias", "b")),
+    "ParametricSoftplus": lambda c: ("alphas", "betas"),
+    "SReLU": lambda c: ("t_left", "a_left", "t_right", "a_right"),
 }
 PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
@@ -153,6 +176,6 @@ def _part(names: tuple[str, ...]) -> tuple[Part, ...]:
 
 
 EVERY_PART = tuple(  # with every option on: the words that array names are made of
-    part for class_name in (*SIMPLE, *PARTS) for mode in ("int8", "int4", "float8", "float32")
+    part for class_name in (*SIMPLE, *PARTS) for mode in ("int8", "int4/2", "float8", "awq/4/2", "float32")
     for part in parts(class_name, {"dtype": f"{mode}_from_float32", "renorm": True, "bias_axes": "a", "use_scale": True,
                                    "tie_weights": False, "score_mode": "concat"}) or ())

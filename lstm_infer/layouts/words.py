@@ -13,7 +13,7 @@ CLASSES = {  # old class name: (today's, words that the old one implies)
     "UnifiedLSTM": ("LSTM", {}), "UnifiedGRU": ("GRU", {}), "LSTMV2": ("LSTM", {}), "GRUV2": ("GRU", {}),
     "LSTMV1": ("LSTM", {}), "GRUV1": ("GRU", {}),
     "BatchNormalizationV1": ("BatchNormalization", {}), "BatchNormalizationV2": ("BatchNormalization", {}),
-    "SyncBatchNormalization": ("BatchNormalization", {}),
+    "SyncBatchNormalization": ("BatchNormalization", {}), "GroupedQueryAttention": ("GroupQueryAttention", {}),
 }
 MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional", "Container": "Functional"}
 TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference

@@ -94,6 +94,7 @@ class Case:
     weight_scale: float = 1.5
     named: bool = False        # inputs and outputs are dicts
     as_written: bool = False   # leave the .keras archive as Keras wrote it; see `deflate`
+    settle: Callable | None = None  # what is done to the model once it has its weights
 
 
 CASES = {}
@@ -1060,6 +1061,201 @@ def mixed_bfloat16():
     return model(inputs, L.Dense(2, activation="softmax", dtype="float32")(L.LSTM(3)(inputs)))
 
 
+# --- attention --------------------------------------------------------------------------------------------------------
+
+def two_sequences():
+    """Query, value and key, the first two masked."""
+    pairs = [padded(4, 3, "padded_query"), padded(5, 3, "padded_value")]
+    (query, masked_query), (value, masked_value) = pairs
+    key = x(5, 3, name="key")
+    return [query, value, key], [masked_query, masked_value, key]
+
+
+@case(forms=WHOLE)
+def attention():
+    inputs, (query, value, key) = two_sequences()
+    outputs = [L.Attention(use_scale=scale, score_mode=mode)([query, value, key])
+               for scale, mode in ((False, "dot"), (True, "dot"), (False, "concat"), (True, "concat"))]
+    return model(inputs, [*outputs, L.Attention()([query, value], use_causal_mask=True, return_attention_scores=True)])
+
+
+@case(forms=WHOLE)
+def additive_attention():
+    inputs, (query, value, key) = two_sequences()
+    return model(inputs, [L.AdditiveAttention()([query, value, key]),
+                          L.AdditiveAttention(use_scale=False)([query, value], use_causal_mask=True),
+                          L.AdditiveAttention()([query, value], return_attention_scores=True)])
+
+
+@case()
+def attention_feeds_masks():
+    inputs, (query, value, key) = two_sequences()
+    attended = [L.Attention()([query, value]), L.MultiHeadAttention(2, 3)(query, value)]
+    return model(inputs, [L.LSTM(2)(y) for y in attended] + [key])
+
+
+def sequences(number):
+    """Masked sequences, and the same after Masking."""
+    pairs = [padded(4 + n % 2, 3, f"padded_{n}") for n in range(number)]
+    return [raw for raw, _ in pairs], [masked for _, masked in pairs]
+
+
+@case()
+def attention_after_attention():
+    """Keras 3.8 and later: the first attention takes the masks off what it is given, so later ones do not see them."""
+    inputs, (query, value, key) = two_sequences()
+    first = L.MultiHeadAttention(2, 3)(query, value, key)
+    second = L.MultiHeadAttention(2, 3)(query, value)
+    block = L.Add()([query, L.MultiHeadAttention(2, 3)(query, query)])
+    block = L.LayerNormalization()(block)
+    return model(inputs, [first, second, L.Attention()([query, value]), L.MultiHeadAttention(2, 2)(block, block),
+                          L.LSTM(2)(block), L.MultiHeadAttention(1, 2)(L.LSTM(3, return_sequences=True)(value), value)])
+
+
+@case(forms=ALL)
+def multi_head_attention():
+    inputs, (a, b, c, d, e) = sequences(5)
+    key = x(5, 3, name="key")
+    return model([*inputs, key], [L.MultiHeadAttention(2, 3)(a, b), L.MultiHeadAttention(3, 2, value_dim=4)(c, b, key),
+                                  L.MultiHeadAttention(1, 2, use_bias=False, output_shape=5)(e, d),
+                                  L.MultiHeadAttention(2, 2)(d, d, use_causal_mask=True)])
+
+
+@case(forms=WHOLE)
+def multi_head_attention_scores():
+    inputs, (a, b, c) = sequences(3)
+    key, mask = x(5, 3, name="key"), x(4, 5, name="mask_of_pairs", dtype="bool")
+    return model([*inputs, key, mask], [
+        L.MultiHeadAttention(2, 3, dropout=0.1)(a, b, key, attention_mask=mask),
+        L.MultiHeadAttention(2, 3)(c, c, return_attention_scores=True, use_causal_mask=True)])
+
+
+@case()
+def multi_head_attention_over_axes():
+    inputs = x(2, 3, 4)
+    return model(inputs, [L.MultiHeadAttention(2, 3)(inputs, inputs),
+                          L.MultiHeadAttention(2, 3, attention_axes=(2,))(inputs, inputs),
+                          L.MultiHeadAttention(2, 3, attention_axes=(1,))(inputs, inputs)])
+
+
+@case(forms=WHOLE, only="keras3")
+def multi_head_attention_options():
+    inputs, (a, b, c, d) = sequences(4)
+    return model(inputs, [L.MultiHeadAttention(2, 3, use_gate=True)(a, b),
+                          L.MultiHeadAttention(2, 3, sliding_window=2, output_shape=(2, 3))(c, d)])
+
+
+@case(forms=WHOLE, only="keras3")
+def group_query_attention():
+    inputs, (query, value, key) = two_sequences()
+    return model(inputs, [L.GroupQueryAttention(3, 4, 2)(query, value), L.GroupQueryAttention(2, 3, 1, use_bias=False)(
+        query, value, key, use_causal_mask=True), L.GroupQueryAttention(3, 2, 2, use_gate=True)(query, value)])
+
+
+@case(floatx="float64")
+def multi_head_attention_float64():
+    inputs = x(4, 3)
+    return model(inputs, [L.MultiHeadAttention(2, 3)(inputs, inputs), L.Attention(use_scale=True)([inputs, inputs])])
+
+
+# --- products along named axes, normalization -------------------------------------------------------------------------
+
+@case(forms=WHOLE)
+def einsum_dense():
+    inputs = x(4, 3)
+    two = x(2, 3, 4, name="two")
+    return model([inputs, two], [
+        L.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d", activation="tanh")(inputs),
+        L.EinsumDense("...x,xy->...y", 2)(inputs), L.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de")(inputs),
+        L.EinsumDense("abc,bd->adc", (5, 3), bias_axes="d")(inputs), L.EinsumDense("abcd,cde->abe", (None, 2))(two)])
+
+
+@case(forms=WHOLE)
+def normalizations():
+    raw, masked = padded(4, 6)
+    return model(raw, [L.LSTM(2)(L.UnitNormalization()(masked)), L.UnitNormalization(axis=[1, 2])(raw),
+                       L.GroupNormalization(3)(raw), L.GroupNormalization(2, axis=1, scale=False)(raw),
+                       L.GroupNormalization(-1, center=False)(raw)])
+
+
+@case(forms=WHOLE, only="keras3")
+def rms_normalization():
+    inputs = x(4, 3)
+    return model(inputs, [L.RMSNormalization()(inputs), L.RMSNormalization(axis=[1, 2], epsilon=0.1)(inputs)])
+
+
+@case(forms=WHOLE)
+def batch_normalization_renorm():
+    return k.Sequential([k.Input((4, 3)), L.BatchNormalization(renorm=True), L.LSTM(2, return_sequences=True),
+                         L.BatchNormalization(renorm=True, scale=False)])
+
+
+@case(forms=WHOLE, only="keras2")
+def batch_normalization_over_axes():
+    return k.Sequential([k.Input((4, 3)), L.BatchNormalization(axis=[1, 2]), L.LSTM(2)])
+
+
+@case(forms=ALL, only="keras3")  # tf_keras 2.21 does not read back its own
+def spectral_normalization():
+    return k.Sequential([k.Input((4, 3)), L.SpectralNormalization(L.Dense(5)), L.LSTM(2, return_sequences=True),
+                         L.SpectralNormalization(L.Conv1D(2, 2))])
+
+
+@case(forms=WHOLE, only="keras3")
+def reversible_embedding():
+    raw = x(6, name="ids", dtype="int32")
+    outputs = []
+    for tied, cap in ((True, None), (False, 2.0)):
+        layer = L.ReversibleEmbedding(8, 3, tie_weights=tied, logit_soft_cap=cap)
+        outputs += [layer(raw), layer(L.LSTM(3, return_sequences=True)(layer(raw)), reverse=True)]
+    return model(raw, outputs)
+
+
+# --- fewer bits -------------------------------------------------------------------------------------------------------
+
+def quantised_case(name, mode, config=None):
+    """Quantised after the weights are drawn, by `settle`."""
+    @case(f"quantised_{name}", forms=ALL, only="keras3",
+          settle=lambda m: m.quantize(config=config()) if config else m.quantize(mode))
+    def build():
+        raw = x(6, name="ids", dtype="int32")
+        y = L.LSTM(5, return_sequences=True)(L.Embedding(8, 5)(raw))
+        outputs = [L.Dense(3, activation="relu")(y), L.TimeDistributed(L.Dense(2))(y)]
+        return model(raw, [*outputs, L.EinsumDense("abc,cde->abde", (None, 3, 2), bias_axes="de")(y)])
+
+
+quantised_case("int8", "int8")
+quantised_case("int8_weights", "int8", lambda: k.quantizers.Int8QuantizationConfig(activation_quantizer=None))
+quantised_case("int4", "int4")
+quantised_case("int4_blocks", "int4", lambda: k.quantizers.Int4QuantizationConfig(block_size=2))
+quantised_case("int4_no_blocks", "int4", lambda: k.quantizers.Int4QuantizationConfig(
+    block_size=None, activation_quantizer=k.quantizers.AbsMaxQuantizer()))
+quantised_case("float8", "float8")
+
+
+@case(forms=ALL, only="keras3", settle=lambda m: [layer.enable_lora(2) for layer in m.layers[1:]])
+def low_rank_factors():
+    return k.Sequential([k.Input((6,), name="ids", dtype="int32"), L.Embedding(8, 4), L.Dense(3)])
+
+
+@case(forms=WHOLE)
+def policy_of_each_layer():
+    inputs = x(4, 3)
+    y = L.LSTM(3, dtype="mixed_float16", return_sequences=True)(inputs)
+    y = L.GRU(3, dtype="float16", return_sequences=True)(y)
+    return model(inputs, [L.Dense(2, dtype="float32")(y), L.Dense(2, dtype="float64")(y)])
+
+
+@case(forms=ALL, policy="float16")
+def float16_everywhere():
+    return k.Sequential([k.Input((4, 3)), L.LSTM(3, return_sequences=True), L.BatchNormalization(), L.Dense(2)])
+
+
+@case(forms=ALL, policy="bfloat16", only="keras3")
+def bfloat16_everywhere():
+    return k.Sequential([k.Input((4, 3)), L.Dense(5, activation="tanh"), L.LayerNormalization(), L.Dense(2)])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Weights, inputs, answers
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1111,7 +1307,8 @@ def arrays(answer):
 def answer(case, model, inputs):
     fed = {tensor.name: array for tensor, array in zip(model.inputs, inputs)} if case.named else inputs
     fed = fed[0] if len(fed) == 1 else fed
-    return [np.asarray(a) for a in arrays(model.predict(fed, batch_size=len(inputs[0]), verbose=0))]
+    answers = [np.asarray(a) for a in arrays(model.predict(fed, batch_size=len(inputs[0]), verbose=0))]
+    return [a.astype(np.float32) if a.dtype.name == "bfloat16" else a for a in answers]  # which .npz does not know
 
 
 def reset_states(model):
@@ -1149,6 +1346,11 @@ def record(case):
     k.mixed_precision.set_global_policy(case.policy or case.floatx)
     model = case.build()
     model.set_weights([random_weight(v, case.weight_scale, rng) for v in model.weights])
+    if case.settle:
+        case.settle(model)
+        for variable in model.weights:
+            if "lora" in variable.name:
+                variable.assign(random_weight(variable, 1.0, rng))
     masked = any(re.match("ids|mask|padded", tensor.name) for tensor in model.inputs)
     rows = model.inputs[0].shape[0] or case.rows or (6 if masked else 3)
     calls = [[values_for(tensor, rows, i + c, rng) for i, tensor in enumerate(model.inputs)] for c in range(case.calls)]

@@ -1,0 +1,103 @@
+"""Quantised layers: how weights are packed and activations rounded. Their numbers: test_golden."""
+
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.layers.quantization import Scheme, round_activations, unpack
+
+RNG = np.random.default_rng(11)
+
+
+def nibbles(values, axis):
+    """Pack whole numbers from -8 to 7, or from 0 to 15, two in a byte: the first in the low half."""
+    values = np.moveaxis(np.asarray(values, np.int64) & 15, axis, 0)
+    values = np.concatenate([values, np.zeros((len(values) % 2, *values.shape[1:]), np.int64)])
+    return np.moveaxis(values[::2] | values[1::2] << 4, 0, axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("signed", [False, True])
+def test_unpack(axis, signed):
+    values = RNG.integers(-8 if signed else 0, 8 if signed else 16, (5, 3))
+    stored = nibbles(values, axis)
+    for kind in (np.float32, np.int8 if signed else np.uint8):  # a byte above 127 may come back as a negative number
+        np.testing.assert_array_equal(unpack(stored.astype(kind), values.shape[axis], axis, signed), values)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("float32", None), ("mixed_float16", None), ("int8_from_float32", ("int8", 8, None)),
+        ("int4_from_mixed_bfloat16", ("int4", 4, None)), ("int4/-1_from_float32", ("int4", 4, -1)),
+        ("int4/128_from_float64", ("int4", 4, 128)), ("float8_from_float32", ("float8", 8, None)),
+        ("gptq/3/64_from_float32", ("gptq", 3, 64)), ("awq/4/-1_from_float32", ("awq", 4, -1)),
+    ],
+)  # fmt: skip
+def test_policies(policy, expected):
+    scheme = Scheme.of(policy, None)
+    assert (scheme and scheme[:3]) == expected
+
+
+def test_activations_are_rounded_by_default_where_keras_does_so():
+    rounded = {policy for policy in ("int8_from_float32", "int4_from_float32", "int4/-1_from_float32")
+               if Scheme.of(policy, None).rounding}  # fmt: skip
+    assert rounded == {"int8_from_float32", "int4_from_float32"}
+    assert Scheme.of("int8_from_float32", {"class_name": "Int8QuantizationConfig", "config": {
+        "activation_quantizer": None}}).rounding is None  # fmt: skip
+    quantizer = {"class_name": "AbsMaxQuantizer", "config": {"value_range": [-7, 7], "epsilon": 0.5}}
+    config = {"class_name": "Int4QuantizationConfig", "config": {"activation_quantizer": quantizer}}
+    assert Scheme.of("int4/-1_from_float32", config).rounding == (-7, 7, 0.5)
+
+
+def test_rounding_of_activations():
+    x = np.array([[1.0, -0.26, 0.0], [0.0, 0.0, 0.0]])
+    found = round_activations(x, -1, (-4, 4, 1e-9))
+    np.testing.assert_allclose(found, [[1.0, -0.25, 0.0], [0.0, 0.0, 0.0]], atol=1e-8)
+
+
+def test_dense_of_4_bits():
+    kernel, scale = RNG.integers(-8, 8, (5, 3)), RNG.uniform(1, 2, (2, 3))
+    zero, group = RNG.integers(-3, 4, (2, 3)), np.array([0, 0, 0, 1, 1])
+    plain = (kernel - zero[group]) * scale[group]
+    x, bias = RNG.normal(size=(4, 5)), RNG.normal(size=3)
+    blocks = li.Dense(3, dtype="int4/3_from_float64")
+    blocks.build((None, 5))
+    blocks.set_weights([nibbles(kernel, 1), bias, scale, zero, group])
+    np.testing.assert_allclose(blocks(x), x @ plain + bias, rtol=1e-12)
+    gptq = li.Dense(3, dtype="gptq/4/3_from_float64")
+    gptq.build((None, 5))
+    unsigned = kernel + 8
+    gptq.set_weights([bias, nibbles(unsigned.T, 0), scale.T, (zero + 8).T, group])
+    np.testing.assert_allclose(gptq(x), x @ plain + bias, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [(1.0, 1.0), (1.06, 1.0), (1.07, 1.125), (-17.0, -16.0), (-17.1, -18.0), (1e6, 448.0), (0.0009, 0), (0.001, 2**-9)],
+)
+def test_float8(x, expected):
+    layer = li.Dense(1, use_bias=False, dtype="float8_from_float64")
+    layer.build((None, 1))
+    layer.set_weights([np.ones((1, 1)), *[np.ones(()) if n % 2 == 0 else np.zeros(4) for n in range(6)]])
+    assert layer(np.array([[x]])).item() == expected
+
+
+def test_a_quantised_layer_inside_time_distributed_forgets_its_scale():
+    """As Keras does, which calls the plain way of the layer inside."""
+    layer = li.TimeDistributed(li.Dense(1, use_bias=False, dtype="int8_from_float32"))
+    layer.build((None, 2, 1))
+    layer.set_weights([[[10.0]], [5.0]])
+    assert layer(np.ones((1, 2, 1))).ravel().tolist() == [10.0, 10.0]
+
+
+def test_groups_that_do_not_exist_are_refused():
+    layer = li.Dense(2, use_bias=False, dtype="int4/2_from_float32")
+    layer.build((None, 4))
+    with pytest.raises(li.InputError, match="found a group 2"):
+        layer.set_weights([np.zeros((4, 1)), np.ones((2, 2)), np.zeros((2, 2)), [0, 0, 1, 2]])
+
+
+def test_a_policy_of_float64():
+    assert li.Dense(2, dtype="int8_from_float64").dtype == np.float64
+    assert li.Dense(2, dtype="int8_from_mixed_float16").dtype == np.float32
