@@ -26,6 +26,8 @@ _LAYERS = (
     "Softmax", "Flatten", "Reshape", "Permute", "RepeatVector", "Concatenate", "Add", "Subtract", "Multiply", "Average",
     "Maximum", "Minimum", "Dot", "BatchNormalization", "LayerNormalization", "Conv1D", "MaxPooling1D",
     "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D",
+    "Normalization", "Rescaling", "Discretization", "CategoryEncoding", "Hashing", "HashedCrossing", "IntegerLookup",
+    "StringLookup", "TextVectorization",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 

@@ -56,6 +56,8 @@ class RawWeights:
         Only for ``"objects"``: object path to the layer's name, where the file tells it (Keras 3.6 and later).
     keras_version, backend : str or None
         What the file says about its writer.
+    assets : mapping
+        Only for ``"objects"``: object path to the text of its ``vocabulary.txt``.
     """
 
     source: str
@@ -64,6 +66,7 @@ class RawWeights:
     names: Mapping[str, str] = field(default_factory=dict)
     keras_version: str | None = None
     backend: str | None = None
+    assets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

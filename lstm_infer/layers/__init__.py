@@ -5,6 +5,7 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from .base import Context, Layer, Node, Tensor
+from .categories import CategoryEncoding, Discretization
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .convolution import Conv1D
 from .core import (
@@ -24,12 +25,14 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .lookups import HashedCrossing, Hashing, IntegerLookup, StringLookup
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-from .normalization import BatchNormalization, LayerNormalization
+from .normalization import BatchNormalization, LayerNormalization, Normalization, Rescaling
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .text import TextVectorization
 from .wrappers import Bidirectional, TimeDistributed
 
 LAYERS = {
@@ -44,6 +47,8 @@ LAYERS = {
         Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
         BatchNormalization, LayerNormalization, Conv1D,
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        Normalization, Rescaling, Discretization, CategoryEncoding, Hashing, HashedCrossing, IntegerLookup,
+        StringLookup, TextVectorization,
         *OPERATIONS,
     )
 }  # fmt: skip

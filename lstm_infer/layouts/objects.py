@@ -18,7 +18,9 @@ from .variables import parts
 Path = tuple[str, ...]
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: TensorFlow 2.12 to 2.14
 OLD_CLASSES = {"lstm": "cu_dnnlstm", "gru": "cu_dnngru"}
-NOT_WEIGHTS = re.compile(r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)")
+NOT_WEIGHTS = re.compile(  # random numbers; what `assets` reads; a summary that its own boundaries replace
+    r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)|(^|/)(text_vectorization|string_lookup|integer_lookup)(_\d+)?(/|$)"
+    r"|(^|/)discretization(_\d+)?$")
 
 
 def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]:

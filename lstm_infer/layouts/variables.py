@@ -112,6 +112,7 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "Attention": _attention,
     "AdditiveAttention": lambda c: _on(c, "use_scale", "scale"),
     "Normalization": lambda c: () if c.get("mean") is not None else ("~mean", "~variance", "~count"),
+    "Discretization": lambda c: ("~summary",) if c.get("bin_boundaries") is None else (),
     "SpectralNormalization": lambda c: ("~vector_u",),
     "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
     "MaxoutDense": lambda c: ("W", *_on(c, "use_bias", "b")),
@@ -125,9 +126,9 @@ PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
 WEIGHTLESS = frozenset("""
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
-    Cropping2D Cropping3D Discretization Dot Dropout ELU Flatten GaussianDropout GaussianNoise
+    Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-    GlobalMaxPooling3D Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking MaxPooling1D MaxPooling2D
+    GlobalMaxPooling3D HashedCrossing Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking MaxPooling1D MaxPooling2D
     MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape SlicingOpLambda Softmax
     SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells StringLookup Subtract TFOpLambda
     TensorFlowOpLayer TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
