@@ -71,3 +71,35 @@ def average_timesteps(x, mask, y):
                     total[j] += x[row, t, j]
         for j in range(total.size):
             y[row, j] = total[j] / count
+
+
+@kernel
+def sum_rows(x, y):
+    """Write the sum of every row, added up in float64 from left to right.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    y : (rows,) array of float64, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += x[row, j]
+        y[row] = total
+
+
+@kernel
+def multiply_rows(x, y):
+    """Write the product of every row, multiplied in float64 from left to right.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    y : (rows,) array of float64, written
+    """
+    for row in range(x.shape[0]):
+        total = 1.0
+        for j in range(x.shape[1]):
+            total *= x[row, j]
+        y[row] = total

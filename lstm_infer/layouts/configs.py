@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..spec import LayerSpec, ModelSpec, RawWeights
-from . import inputs, merges, nodes
+from . import inputs, merges, nodes, operators
 from .context import Context
 from .variables import KNOWN
 from .words import (
@@ -93,6 +93,12 @@ def _default_name(item: Any, index: int) -> str:
 
 
 def layer(item: dict, class_name: str, config: dict, name: str, context: Context) -> LayerSpec:
+    operation = operators.class_of(item, class_name, config, context.writer.family)
+    if operation is not None:
+        options = operators.options_of(class_name, config)
+        options = {word: _dtype(value, name, context) if word == "dtype" else _plain(value)
+                   for word, value in options.items()}
+        return LayerSpec(operation, name, options)
     class_name, registered = _identity(item, class_name)
     config = {word: value for word, value in config.items() if word != "name"}
     for word in {"dtype", "input_dtype"} & config.keys():
