@@ -99,7 +99,10 @@ class Operation(Layer):
             for size, values, _ in getattr(leaf.node, "trials", ()):
                 if size == free and values[leaf.index] is not None:
                     return values[leaf.index]
-            return np.zeros([free if n is None else n for n in leaf.shape], leaf.dtype)
+            zeros = np.zeros([free if n is None else n for n in leaf.shape], leaf.dtype)
+            if zeros.ndim > 1 and zeros.dtype.kind == "f":  # matrices that have an inverse
+                zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
+            return zeros
 
         self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs))
         return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]

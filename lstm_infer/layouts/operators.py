@@ -21,7 +21,7 @@ RECORDED = LAMBDAS | {"TensorFlowOpLayer"}
 UNCHECKED = re.compile(r"[^\w.]")
 
 KERAS_CLASSES = frozenset("""
-    Abs Absolute Add All AllClose Amax Amin Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
+    Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
     Argmax Argmin Argsort Array ArraySplit Average BatchNorm Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift
     BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo CDist Cast Cbrt Ceil Celu Cholesky Clip Concatenate
     Conj Conjugate ConvertToTensor Copy Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad DepthToSpace Det
@@ -29,12 +29,12 @@ KERAS_CLASSES = frozenset("""
     Equal Erf Erfc Erfinv Exp Exp2 ExpandDims Expm1 ExtractSequences FFT Fabs Flip Fliplr Flipud Floor FloorDivide Fmax
     Fmin Fmod Full FullLike Gcd Gelu Geomspace GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh
     Heaviside Hsplit Hstack Hypot I0 IRFFT Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf
-    Isreal Kron LayerNorm Lcm LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax
+    Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax
     Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max Maximum Mean
     Median Meshgrid Min Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin Nancumprod
     Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative
     Nextafter Norm Normalize NotEqual OneHot OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm Rad2deg
-    Ravel Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt SaturateCast Scatter
+    Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt SaturateCast Scatter
     ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu Sigmoid Sign Signbit Silu Sin
     Sinc Sinh Size Slice SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve SolveTriangular Sort
     SpaceToDepth SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract
@@ -181,9 +181,8 @@ def class_of(item: Mapping[str, Any], class_name: str, config: Mapping[str, Any]
     module = item.get("module")
     if isinstance(module, str) and module.startswith(("keras.src.ops.", "keras.ops", "keras.src.activations.")):
         return PREFIX + _shown(class_name)
-    bare_config = "trainable" not in config and "dtype" not in config or class_name == "Cast"
     own = item.get("registered_name") in (None, class_name) and module in (None, "builtins")
-    if family == "keras3" and own and bare_config and class_name in KERAS_CLASSES:
+    if family == "keras3" and own and "trainable" not in config and class_name in KERAS_CLASSES:
         return PREFIX + class_name
     return None
 
@@ -249,7 +248,7 @@ def _call_of_node(config: Mapping[str, Any], args: list) -> tuple[list, dict]:
     if not words:
         return inputs, kwargs
     if words[0] == "*operands":
-        return [kwargs.pop("subscripts", ""), *inputs], kwargs
+        return inputs, kwargs
     if words[0].startswith("*"):
         tail = words[1:]
         count = len(inputs) - len(tail)

@@ -60,7 +60,7 @@ KERAS = {
     "NanToNum": each.nan_to_num, "Isclose": each.isclose, "Digitize": each.digitize, "SearchSorted": each.searchsorted,
     "IsIn": each.isin, "Erf": each.number_by_number(each.math.erf), "Erfc": each.number_by_number(each.math.erfc),
     "Erfinv": each.number_by_number(each.erfinv_of), "Gelu": each.gelu, "Glu": each.glu, "Relu": each.relu,
-    "InTopK": each.in_top_k,
+    "InTopK": each.in_top_k, "ReLU": each.bounded_relu, "Ldexp": each.ldexp, "Angle": each.unary(np.angle),
     "LogicalAnd": each.logical(np.logical_and), "LogicalOr": each.logical(np.logical_or),
     "LogicalNot": each.logical(np.logical_not), "LogicalXor": each.logical(np.logical_xor),
     "BitwiseAnd": each.bitwise(np.bitwise_and), "BitwiseOr": each.bitwise(np.bitwise_or),

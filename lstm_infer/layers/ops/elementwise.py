@@ -132,9 +132,16 @@ def clip(x, x_min, x_max, floatx=FLOAT32):
 
 
 def cast(x, dtype=None, floatx=FLOAT32):
-    dtype, x = named(dtype, floatx), np.asarray(x)
+    """Return `x` in a dtype; as float32 what the 16 bits of a smaller one would keep."""
+    wanted, x = named(dtype, floatx), np.asarray(x)
     with np.errstate(all="ignore"):
-        return x.astype(dtype, copy=False)
+        if dtype in ("float16", "half"):
+            return x.astype(np.float16).astype(wanted)
+        if dtype == "bfloat16":
+            bits = x.astype(np.float32).view(np.uint32)
+            rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+            return np.where(np.isnan(x), np.float32(np.nan), rounded.astype(np.uint32).view(np.float32))
+        return x.astype(wanted, copy=False)
 
 
 def saturate_cast(x, dtype=None, floatx=FLOAT32):
@@ -252,6 +259,15 @@ def glu(x, axis=-1, floatx=FLOAT32):
 def relu(x, floatx=FLOAT32):
     x = np.asarray(x)
     return np.maximum(x, x.dtype.type(0))
+
+
+def bounded_relu(x, negative_slope=0.0, max_value=None, threshold=0.0, floatx=FLOAT32):
+    name, *numbers = activations.relu_of(max_value, negative_slope, threshold)
+    return activations.apply(codes.activation(name, *numbers), floating(x, floatx))
+
+
+def ldexp(x1, x2, floatx=FLOAT32):
+    return np.ldexp(floating(x1, floatx), np.asarray(x2))
 
 
 def in_top_k(targets, predictions, k):

@@ -111,7 +111,7 @@ def cross(x1, x2, axisa=-1, axisb=-1, axisc=-1, axis=None, floatx=FLOAT32):
 
 
 # ---------------------------------------------------------------- einsum
-def einsum(subscripts, *operands, floatx=FLOAT32, **rest):
+def einsum(*operands, subscripts, floatx=FLOAT32):
     """As ``numpy.einsum``: operand after operand, from the left."""
     operands = together(operands, floatx)
     terms, result = _terms(subscripts, operands)
@@ -197,7 +197,7 @@ def attention(
     groups = query.shape[2] // key.shape[2]
     key, value = (np.repeat(a, groups, axis=2) if groups > 1 else a for a in (key, value))
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = einsum("btnh,bsnh->bnts", query, key) * query.dtype.type(scale)
+    scores = einsum(query, key, subscripts="btnh,bsnh->bnts") * query.dtype.type(scale)
     scores = scores if bias is None else scores + np.asarray(bias, scores.dtype)
     if is_causal:
         causal = np.tri(*scores.shape[2:], dtype=bool)[None, None]
@@ -205,7 +205,7 @@ def attention(
     if mask is not None:
         scores = np.where(np.asarray(mask).astype(bool), scores, scores.dtype.type(-0.7 * np.finfo(np.float32).max))
     weights = activations.apply(codes.activation("softmax"), np.ascontiguousarray(scores))
-    return einsum("bnts,bsnh->btnh", weights, value)
+    return einsum(weights, value, subscripts="bnts,bsnh->btnh")
 
 
 def cdist(x, y, floatx=FLOAT32):
