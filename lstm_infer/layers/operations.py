@@ -96,10 +96,13 @@ class Operation(Layer):
         def stand_in(leaf):
             if not isinstance(leaf, Tensor):
                 return leaf
-            for size, values, _ in getattr(leaf.node, "trials", ()):
-                if size == free and values[leaf.index] is not None:
-                    return values[leaf.index]
-            zeros = np.zeros([free if n is None else n for n in leaf.shape], leaf.dtype)
+            shape = [free if n is None else n for n in leaf.shape]
+            for size, found, _ in getattr(leaf.node, "trials", ()):
+                if size == free:
+                    shape = found[leaf.index]
+            if isinstance(shape, np.ndarray):
+                return shape
+            zeros = np.zeros(shape, leaf.dtype)
             if zeros.ndim > 1 and zeros.dtype.kind == "f":  # matrices that have an inverse
                 zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
             return zeros
@@ -123,9 +126,9 @@ def _joined(first, second):
 
 
 def _small(results):
-    """The results that shapes may be made of: small arrays of whole numbers."""
+    """The results that shapes may be made of, which are small arrays of whole numbers or truths; of others the shapes."""
     arrays = [np.asarray(result) for result in results]
-    return [a if a.dtype.kind in "iu" and a.size <= MOST_REMEMBERED else None for a in arrays]
+    return [a if a.dtype.kind in "biu" and a.size <= MOST_REMEMBERED else a.shape for a in arrays]
 
 
 def _made(name, function, elementwise):

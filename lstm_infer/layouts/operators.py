@@ -59,6 +59,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
         "maximum": "Maximum", "minimum": "Minimum", "equal": "Equal", "not_equal": "NotEqual", "greater": "Greater",
         "greater_equal": "GreaterEqual", "less": "Less", "less_equal": "LessEqual", "logical_and": "LogicalAnd",
         "logical_or": "LogicalOr", "logical_xor": "LogicalXor", "atan2": "Arctan2",
+        "squared_difference": "tf.squared_difference",
     }.items()},
     **{f"math.reduce_{name}": (op, REDUCED) for name, op in {
         "mean": "Mean", "sum": "Sum", "max": "Max", "min": "Min", "prod": "Prod", "any": "Any", "all": "All",
@@ -91,7 +92,8 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "size": ("Size", {}), "rank": ("tf.rank", {}), "fill": ("tf.fill", {}), "zeros": ("tf.zeros", {}),
     "ones": ("tf.ones", {}), "eye": ("tf.eye", {}), "zeros_like": ("ZerosLike", {}), "ones_like": ("OnesLike", {}),
     "range": ("Arange", {"limit": "stop", "delta": "step"}), "sort": ("Sort", {}), "argsort": ("Argsort", {}),
-    "convert_to_tensor": ("ConvertToTensor", {}),
+    "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}), "floor_div": ("FloorDivide", {"y": "x2"}),
+    "keras.backend.batch_flatten": ("tf.batch_flatten", {}), "sequence_mask": ("tf.sequence_mask", {}),
 }  # fmt: skip
 IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for granted and today's do not
     "nn.gelu": {"approximate": False}, "math.argmax": {"axis": 0, "output_type": "int64"},
@@ -100,7 +102,7 @@ IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for g
     "math.log_softmax": {"axis": -1},
 }
 NOISE = {  # words that change nothing: the value they may have
-    "name": None, "validate_indices": None, "synchronized": False, "shift": None, "optimize": True, "layout": None,
+    "validate_indices": None, "synchronized": False, "optimize": True, "layout": None,
     "conjugate": False, "bad_indices_policy": "",
 }
 
@@ -123,9 +125,12 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
         "Minimum": "Minimum", "Equal": "Equal", "NotEqual": "NotEqual", "Greater": "Greater", "BiasAdd": "Add",
         "GreaterEqual": "GreaterEqual", "Less": "Less", "LessEqual": "LessEqual", "LogicalAnd": "LogicalAnd",
         "LogicalOr": "LogicalOr", "Atan2": "Arctan2", "Cross": "Cross",
+        "SquaredDifference": "tf.squared_difference", "LogicalXor": "LogicalXor",
     }.items()},
     **{op: (op, ("x", "axis"), {"keep_dims": "keepdims"})
        for op in ("Mean", "Sum", "Max", "Min", "Prod", "Any", "All")},
+    "EuclideanNorm": ("Norm", ("x", "axis"), {"keep_dims": "keepdims"}), "Roll": ("Roll", ("x", "shift", "axis"), {}),
+    "Cumprod": ("Cumprod", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
     "LeakyRelu": ("LeakyRelu", (), {"alpha": "negative_slope"}),
     "MatMul": ("Matmul", PAIR, {"transpose_a": "transpose_a", "transpose_b": "transpose_b"}),
     "BatchMatMul": ("Matmul", PAIR, {"adj_x": "transpose_a", "adj_y": "transpose_b"}),
@@ -227,7 +232,7 @@ def _call_of_function(function: str, args: list, kwargs: dict) -> tuple[list, di
     words = FUNCTIONS[function][1]
     implied = IMPLIED.get(function, {})
     given = {words.get(word, word): value for word, value in kwargs.items()
-             if not (word in NOISE and value == NOISE[word]) and not (word in implied and value is None)}
+             if word != "name" and not (word in NOISE and value == NOISE[word]) and not (word in implied and value is None)}
     given = {word: value for word, value in given.items() if not _is_none(word, value, function)}
     return args, {**{words.get(word, word): value for word, value in implied.items()}, **given}
 

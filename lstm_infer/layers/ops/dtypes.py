@@ -31,6 +31,7 @@ def joint(values, floatx=FLOAT32):
     """Return the dtype that several arrays and Python numbers have together."""
     arrays = [value.dtype for value in values if isinstance(value, np.ndarray)]
     weak = [np.asarray(value) for value in values if not isinstance(value, np.ndarray)]
+    weak = [value for value in weak if value.size]  # an empty list tells nothing
     floats = [dtype for dtype in arrays if dtype.kind == "f"]
     if floats:
         return max(floats, key=lambda dtype: dtype.itemsize)

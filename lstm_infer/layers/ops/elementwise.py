@@ -55,10 +55,21 @@ def simple(function):
 
 
 def logical(function):
-    def operation(*values):
-        return np.asarray(function(*(np.asarray(value).astype(bool) for value in values)))
+    """Make an operation of a NumPy function of two truths."""
+
+    def operation(x1, x2):
+        return np.asarray(function(np.asarray(x1).astype(bool), np.asarray(x2).astype(bool)))
 
     return operation
+
+
+def logical_not(x):
+    return ~np.asarray(x).astype(bool)
+
+
+def squared_difference(x1, x2, floatx=FLOAT32):
+    x1, x2 = together([x1, x2], floatx)
+    return (x1 - x2) * (x1 - x2)
 
 
 def add(x1, x2, floatx=FLOAT32):

@@ -317,6 +317,17 @@ def shape_of(x, out_type="int32"):
     return np.array(np.shape(x), named(out_type))
 
 
+def batch_flatten(x):
+    x = np.ascontiguousarray(x)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+def sequence_mask(lengths, maxlen=None, dtype="bool"):
+    lengths = np.asarray(lengths)
+    most = int(lengths.max(initial=0)) if maxlen is None else int(maxlen)
+    return (np.arange(most) < lengths[..., None]).astype(named(dtype))
+
+
 def size_of(x, out_type="int32"):
     return np.array(np.size(x), named(out_type))
 
