@@ -28,6 +28,7 @@ _LAYERS = (
     "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D",
     "Normalization", "Rescaling", "Discretization", "CategoryEncoding", "Hashing", "HashedCrossing", "IntegerLookup",
     "StringLookup", "TextVectorization",
+    "CRF", "AddonsCRF", "PeepholeLSTMCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell", "ESNCell", "ESN",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 

@@ -4,6 +4,7 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .addons import ESN, ESNCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, PeepholeLSTMCell
 from .base import Context, Layer, Node, Tensor
 from .categories import CategoryEncoding, Discretization
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
@@ -25,6 +26,7 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .crf import CRF, AddonsCRF
 from .lookups import HashedCrossing, Hashing, IntegerLookup, StringLookup
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, LayerNormalization, Normalization, Rescaling
@@ -49,6 +51,7 @@ LAYERS = {
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
         Normalization, Rescaling, Discretization, CategoryEncoding, Hashing, HashedCrossing, IntegerLookup,
         StringLookup, TextVectorization,
+        CRF, AddonsCRF, PeepholeLSTMCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, ESNCell, ESN,
     )
 }  # fmt: skip
 """The layers a model file may name, by their Keras class names."""

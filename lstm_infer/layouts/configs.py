@@ -16,6 +16,7 @@ from .context import Context
 from .variables import KNOWN
 from .words import (
     ACTIVATIONS,
+    ADDONS,
     CLASSES,
     CONV_RECURRENT,
     KERAS1,
@@ -100,6 +101,10 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
                    for word, value in options.items()}
         return LayerSpec(operation, name, options)
     class_name, registered = _identity(item, class_name)
+    if registered in ADDONS:
+        class_name, registered = ADDONS[registered], None
+    elif class_name == "CRF" and "learn_mode" not in config:  # somebody else's: only that of keras-contrib says so
+        registered = registered or class_name
     config = {word: value for word, value in config.items() if word != "name"}
     for word in {"dtype", "input_dtype"} & config.keys():
         config[word] = _dtype(config[word], name, context)

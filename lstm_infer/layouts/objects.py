@@ -39,6 +39,7 @@ def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]
 
 
 def snake_case(class_name: str) -> str:
+    class_name = "CRF" if class_name == "AddonsCRF" else class_name
     name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

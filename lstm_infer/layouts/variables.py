@@ -89,6 +89,20 @@ def _multi_head(config: Config) -> tuple[Part, ...]:
     return tuple(Part(_kernel(config), label, stores.get(label, f"{label}_dense")) for label in labels)
 
 
+def _reservoir(config: Config) -> tuple[str, ...]:
+    return ("~recurrent_kernel", "~kernel", *_on(config, "use_bias", "~bias"))
+
+
+def _normalised_lstm(config: Config) -> tuple[Part, ...]:
+    norms = ("kernel_norm", "recurrent_norm", "state_norm")
+    return (Part(_recurrent(config)), *(Part(("gamma", "beta"), norm, norm) for norm in norms))
+
+
+def _addons_crf(config: Config) -> tuple[Part, ...]:
+    own = Part(("chain_kernel", *_on(config, "use_boundary", "left_boundary", "right_boundary")))
+    return (own, *((Part(_kernel({}), "dense", "_dense_layer"),) if config.get("use_kernel", True) else ()))
+
+
 def _reversible(config: Config) -> tuple[str, ...]:
     return ("embeddings", *(() if config.get("tie_weights", True) else ("reverse_embeddings",)))
 
@@ -112,6 +126,12 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "Attention": _attention,
     "AdditiveAttention": lambda c: _on(c, "use_scale", "scale"),
     "Normalization": lambda c: () if c.get("mean") is not None else ("~mean", "~variance", "~count"),
+    "CRF": lambda c: ("kernel", "chain_kernel", *_bias(c), *_on(c, "use_boundary", "left_boundary", "right_boundary")),
+    "PeepholeLSTMCell": lambda c: (
+        *_recurrent(c), *(f"{gate}_gate_peephole_weights" for gate in ("input", "forget", "output"))),
+    "NASCell": lambda c: ("recurrent_kernel", "kernel", *(("bias",) if c.get("use_bias") else ()),
+                          *(("projection_weights",) if c.get("projection") else ())),
+    "ESNCell": lambda c: _reservoir(c),
     "Discretization": lambda c: ("~summary",) if c.get("bin_boundaries") is None else (),
     "SpectralNormalization": lambda c: ("~vector_u",),
     "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
@@ -120,6 +140,10 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
 PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
                     lambda c: (Part(_recurrent(c), store="cell"),)),
+    "ESN": lambda c: (_part(_reservoir(c))[0]._replace(store="cell"),),
+    "LayerNormLSTMCell": _normalised_lstm,
+    "LayerNormSimpleRNNCell": lambda c: (Part(_recurrent(c)), Part(("gamma",), "layernorm", "layernorm")),
+    "AddonsCRF": _addons_crf,
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
 }
 # no arrays of their own: wrappers and RNN have those of their children
@@ -156,4 +180,4 @@ def _part(names: tuple[str, ...]) -> tuple[Part, ...]:
 EVERY_PART = tuple(  # with every option on: the words that array names are made of
     part for class_name in (*SIMPLE, *PARTS) for mode in ("int8", "int4", "float8", "float32")
     for part in parts(class_name, {"dtype": f"{mode}_from_float32", "renorm": True, "bias_axes": "a", "use_scale": True,
-                                   "tie_weights": False, "score_mode": "concat"}) or ())
+                                   "tie_weights": False, "score_mode": "concat", "projection": 1}) or ())

@@ -16,6 +16,11 @@ CLASSES = {  # old class name: (today's, words that the old one implies)
     "SyncBatchNormalization": ("BatchNormalization", {}),
 }
 MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional", "Container": "Functional"}
+ADDONS = {  # of TensorFlow Addons: registered name: what it is called here
+    **{f"Addons>{name}": name for name in ("PeepholeLSTMCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell",
+                                           "ESNCell", "ESN")},
+    "Addons>CRF": "AddonsCRF",
+}
 TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
 
 KERAS1 = {  # of every class that is Keras's own
