@@ -264,8 +264,9 @@ def _read_folder(source: _Source) -> RawModel:
             return file.read((MAX_VOCABULARY if name.endswith(".txt") else MAX_JSON) + 1)
 
     found = (folder / "assets").rglob("vocabulary.txt")
-    inside = itertools.islice((path for path in found if path.is_file() and not path.is_symlink()), MAX_VOCABULARIES + 1)
-    return _read_parts(source.name, member, [path.relative_to(folder).as_posix() for path in inside])
+    files = (path for path in found if path.is_file() and not path.is_symlink())
+    listed = [path.relative_to(folder).as_posix() for path in itertools.islice(files, MAX_VOCABULARIES + 1)]
+    return _read_parts(source.name, member, listed)
 
 
 def _vocabularies(name: str, member: Any, listed: Iterable[str]) -> dict[str, str]:

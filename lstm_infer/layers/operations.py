@@ -126,7 +126,7 @@ def _joined(first, second):
 
 
 def _small(results):
-    """The results that shapes may be made of, which are small arrays of whole numbers or truths; of others the shapes."""
+    """The results that shapes may be made of, small arrays of whole numbers or truths; of others the shapes."""
     arrays = [np.asarray(result) for result in results]
     return [a if a.dtype.kind in "biu" and a.size <= MOST_REMEMBERED else a.shape for a in arrays]
 

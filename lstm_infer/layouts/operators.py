@@ -29,17 +29,17 @@ KERAS_CLASSES = frozenset("""
     Equal Erf Erfc Erfinv Exp Exp2 ExpandDims Expm1 ExtractSequences FFT Fabs Flip Fliplr Flipud Floor FloorDivide Fmax
     Fmin Fmod Full FullLike Gcd Gelu Geomspace GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh
     Heaviside Hsplit Hstack Hypot I0 IRFFT Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf
-    Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax
-    Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max Maximum Mean
-    Median Meshgrid Min Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin Nancumprod
-    Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative
-    Nextafter Norm Normalize NotEqual OneHot OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm Rad2deg
-    Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt SaturateCast Scatter
-    ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu Sigmoid Sign Signbit Silu Sin
-    Sinc Sinh Size Slice SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve SolveTriangular Sort
-    SpaceToDepth SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract
-    Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace Transpose Trapezoid Tril
-    Triu TrueDivide Trunc UnravelIndex Unstack Vander Var Vdot Vsplit Vstack Where ZerosLike
+    Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid
+    LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max
+    Maximum Mean Median Meshgrid Min Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin
+    Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim
+    Negative Nextafter Norm Normalize NotEqual OneHot OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm
+    Rad2deg Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt
+    SaturateCast Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu Sigmoid
+    Sign Signbit Silu Sin Sinc Sinh Size Slice SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve
+    SolveTriangular Sort SpaceToDepth SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std
+    StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace
+    Transpose Trapezoid Tril Triu TrueDivide Trunc UnravelIndex Unstack Vander Var Vdot Vsplit Vstack Where ZerosLike
 """.split())  # noqa: SIM905
 
 REDUCED = {"reduction_indices": "axis", "keep_dims": "keepdims"}
@@ -66,7 +66,8 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
         "std": "Std", "variance": "Var", "logsumexp": "Logsumexp", "euclidean_norm": "Norm",
     }.items()},
     "__operators__.add": ("Add", {"y": "x2"}), "__operators__.getitem": ("GetItem", {"slice_spec": "key"}),
-    "__operators__.eq": ("Equal", {"other": "x2", "y": "x2"}), "__operators__.ne": ("NotEqual", {"other": "x2", "y": "x2"}),
+    "__operators__.eq": ("Equal", {"other": "x2", "y": "x2"}),
+    "__operators__.ne": ("NotEqual", {"other": "x2", "y": "x2"}),
     "math.cumsum": ("Cumsum", {}), "math.cumprod": ("Cumprod", {}),
     "math.argmax": ("Argmax", {}), "math.argmin": ("Argmin", {}), "math.top_k": ("TopK", {}), "nn.top_k": ("TopK", {}),
     "math.l2_normalize": ("tf.l2_normalize", {"dim": "axis"}), "nn.l2_normalize": ("tf.l2_normalize", {"dim": "axis"}),
@@ -92,7 +93,8 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "size": ("Size", {}), "rank": ("tf.rank", {}), "fill": ("tf.fill", {}), "zeros": ("tf.zeros", {}),
     "ones": ("tf.ones", {}), "eye": ("tf.eye", {}), "zeros_like": ("ZerosLike", {}), "ones_like": ("OnesLike", {}),
     "range": ("Arange", {"limit": "stop", "delta": "step"}), "sort": ("Sort", {}), "argsort": ("Argsort", {}),
-    "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}), "floor_div": ("FloorDivide", {"y": "x2"}),
+    "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}),
+    "floor_div": ("FloorDivide", {"y": "x2"}),
     "keras.backend.batch_flatten": ("tf.batch_flatten", {}), "sequence_mask": ("tf.sequence_mask", {}),
 }  # fmt: skip
 IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for granted and today's do not
@@ -101,10 +103,7 @@ IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for g
     "one_hot": {"axis": -1}, "nn.softmax": {"axis": -1}, "nn.log_softmax": {"axis": -1}, "math.softmax": {"axis": -1},
     "math.log_softmax": {"axis": -1},
 }
-NOISE = {  # words that change nothing: the value they may have
-    "validate_indices": None, "synchronized": False, "optimize": True, "layout": None,
-    "conjugate": False, "bad_indices_policy": "",
-}
+NOISE = {"synchronized": False, "conjugate": False, "bad_indices_policy": ""}  # values that change nothing
 
 PAIR = ("x1", "x2")
 NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (today's, its inputs, its attributes)
@@ -138,7 +137,8 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
     "ExpandDims": ("ExpandDims", ("x", "axis"), {}), "Squeeze": ("Squeeze", (), {"squeeze_dims": "axis"}),
     "Reshape": ("Reshape", ("x", "newshape"), {}), "Transpose": ("Transpose", ("x", "axes"), {}),
     "ConcatV2": ("Concatenate", ("*xs", "axis"), {}), "Pack": ("Stack", ("*x",), {"axis": "axis"}),
-    "Unpack": ("Unstack", ("x",), {"axis": "axis"}), "Split": ("tf.split", ("axis", "value"), {"num_split": "num_or_size_splits"}),
+    "Unpack": ("Unstack", ("x",), {"axis": "axis"}),
+    "Split": ("tf.split", ("axis", "value"), {"num_split": "num_or_size_splits"}),
     "SplitV": ("tf.split", ("value", "num_or_size_splits", "axis"), {}), "Tile": ("Tile", ("x", "repeats"), {}),
     "Cast": ("Cast", (), {"DstT": "dtype"}), "Select": ("Where", ("condition", "x1", "x2"), {}),
     "SelectV2": ("Where", ("condition", "x1", "x2"), {}), "Shape": ("tf.shape", (), {"out_type": "out_type"}),
@@ -230,15 +230,14 @@ def _call_of_function(function: str, args: list, kwargs: dict) -> tuple[list, di
     if function not in FUNCTIONS:
         return args, kwargs
     words = FUNCTIONS[function][1]
-    implied = IMPLIED.get(function, {})
-    given = {words.get(word, word): value for word, value in kwargs.items()
-             if word != "name" and not (word in NOISE and value == NOISE[word]) and not (word in implied and value is None)}
-    given = {word: value for word, value in given.items() if not _is_none(word, value, function)}
-    return args, {**{words.get(word, word): value for word, value in implied.items()}, **given}
+    given = {word: value for word, value in kwargs.items() if word != "name" and not _is_noise(word, value)}
+    given = {**IMPLIED.get(function, {}), **given}
+    return args, {words.get(word, word): value for word, value in given.items()}
 
 
-def _is_none(word: str, value: Any, function: str) -> bool:
-    return value is None and word not in ("key", "x1", "x2")
+def _is_noise(word: str, value: Any) -> bool:
+    """Whether an argument says nothing: one that is null, and some with the value they have of themselves."""
+    return (value is None and word != "slice_spec") or (word in NOISE and value == NOISE[word])
 
 
 def _call_of_node(config: Mapping[str, Any], args: list) -> tuple[list, dict]:

@@ -152,8 +152,9 @@ WEIGHTLESS = frozenset("""
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
     Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-    GlobalMaxPooling3D HashedCrossing Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking MaxPooling1D MaxPooling2D
-    MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape SlicingOpLambda Softmax
+    GlobalMaxPooling3D HashedCrossing Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking
+    MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape
+    SlicingOpLambda Softmax
     SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells StringLookup Subtract TFOpLambda
     TensorFlowOpLayer TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
     UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D

@@ -41,7 +41,8 @@ def _model(spec: ModelSpec, base: str, weights: RawWeights) -> ModelSpec:
 def _places(spec: ModelSpec, base: str, weights: RawWeights) -> Iterator[tuple[LayerSpec | ModelSpec, str]]:
     """Every layer of a model with the place of its object: they are numbered by class, perhaps with gaps."""
     paths = [*weights.assets, *weights.groups]
-    container = next((f"{base}{name}/" for name in CONTAINERS if any(p.startswith(f"{base}{name}/") for p in paths)), "")
+    containers = [f"{base}{name}/" for name in CONTAINERS]
+    container = next((name for name in containers if any(path.startswith(name) for path in paths)), "")
     inside = {path[len(container):].partition("/")[0] for path in paths if container and path.startswith(container)}
     kinds = [snake_case(layer.class_name) for layer in spec.layers]
     for index, layer in enumerate(spec.layers):
@@ -78,6 +79,6 @@ def _found(layer: LayerSpec, place: str, weights: RawWeights) -> dict:
     if layer.config.get("idf_weights") is None and "vocabulary" in found:
         pairs = weights.groups.get(place) or weights.groups.get(f"{place}/{INNER}") or ()
         handle = next((handle for name, handle in pairs if len(handle.shape) == 1), None)
-        if handle is not None and handle.shape[0] <= 10 * (len(found["vocabulary"]) + (layer.config.get("max_tokens") or 0)):
+        if handle is not None:  # its size in the file has been looked at
             found["idf_weights"] = handle.read().tolist()
     return found

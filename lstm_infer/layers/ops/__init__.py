@@ -61,6 +61,7 @@ KERAS = {
     "IsIn": each.isin, "Erf": each.number_by_number(each.math.erf), "Erfc": each.number_by_number(each.math.erfc),
     "Erfinv": each.number_by_number(each.erfinv_of), "Gelu": each.gelu, "Glu": each.glu, "Relu": each.relu,
     "InTopK": each.in_top_k, "ReLU": each.bounded_relu, "Ldexp": each.ldexp, "Angle": each.unary(np.angle),
+   
     "LogicalAnd": each.logical(np.logical_and), "LogicalOr": each.logical(np.logical_or),
     "LogicalNot": each.logical_not, "LogicalXor": each.logical(np.logical_xor),
     "BitwiseAnd": each.bitwise(np.bitwise_and), "BitwiseOr": each.bitwise(np.bitwise_or),
@@ -125,7 +126,8 @@ TENSORFLOW = {
     "shape": shapes.shape_of, "rank": shapes.rank_of, "split": shapes.split_sizes, "gather": shapes.gather,
     "gather_nd": shapes.gather_nd, "strided_slice": shapes.strided_slice, "fill": shapes.filled, "zeros": shapes.zeros,
     "ones": shapes.ones, "eye": shapes.eye, "l2_normalize": reductions.l2_normalize,
-    "identity": each.exact(np.asarray), "swap_last": lambda a: np.swapaxes(np.asarray(a), -1, -2), "add_n": each.add_n, "squared_difference": each.squared_difference,
+    "identity": each.exact(np.asarray), "swap_last": lambda a: np.swapaxes(np.asarray(a), -1, -2),
+    "add_n": each.add_n, "squared_difference": each.squared_difference,
     "batch_flatten": shapes.batch_flatten, "sequence_mask": shapes.sequence_mask,
 }  # fmt: skip
 """Functions that TensorFlow has in a form of its own."""

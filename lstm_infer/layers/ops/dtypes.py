@@ -1,4 +1,4 @@
-"""Which dtype an operation on arrays has, by the rules of Keras: floats win over whole numbers, Python numbers are weak.
+"""Which dtype an operation on arrays has, by the rules of Keras: floats win over whole numbers, Python's are weak.
 
 Arrays of 16-bit floats do not exist here: they are float32.
 """
@@ -37,10 +37,8 @@ def joint(values, floatx=FLOAT32):
         return max(floats, key=lambda dtype: dtype.itemsize)
     if any(value.dtype.kind == "f" for value in weak):
         return np.dtype(floatx)
-    if not arrays:
-        return INT32 if any(value.dtype.kind in "iu" for value in weak) else np.dtype(bool)
-    dtype = np.result_type(*arrays)
-    return INT32 if dtype == bool and any(value.dtype.kind in "iu" for value in weak) else dtype
+    dtype = np.result_type(*arrays) if arrays else np.dtype(bool)
+    return INT32 if dtype.kind == "b" and any(value.dtype.kind in "iu" for value in weak) else dtype
 
 
 def together(values, floatx=FLOAT32):

@@ -137,7 +137,7 @@ def rounded(x, decimals=0):
 def clip(x, x_min, x_max, floatx=FLOAT32):
     x = np.asarray(x)
     dtype = joint([x, x_min, x_max], floatx)
-    dtype = INT32 if dtype == bool else dtype
+    dtype = INT32 if dtype.kind == "b" else dtype
     x, low, high = (np.asarray(a).astype(dtype) for a in (x, x_min, x_max))
     return np.minimum(np.maximum(x, low), high)
 
@@ -158,12 +158,10 @@ def cast(x, dtype=None, floatx=FLOAT32):
 def saturate_cast(x, dtype=None, floatx=FLOAT32):
     dtype, x = named(dtype, floatx), np.asarray(x)
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        low, high = (x.dtype.type(n) for n in (limits.min, limits.max)) if x.dtype.kind == "f" else (limits.min, limits.max)
-        wide = x if x.dtype.kind == "f" else x.astype(np.int64)
-        inside = np.clip(wide, low, high)
-        edge = np.where(wide >= high, limits.max, np.where(wide <= low, limits.min, inside))
-        return edge.astype(dtype)
+        limits, wide = np.iinfo(dtype), x if x.dtype.kind == "f" else x.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            inside = wide.astype(dtype)
+        return np.where(wide >= limits.max, dtype.type(limits.max), np.where(wide <= limits.min, limits.min, inside))
     return x.astype(dtype)
 
 

@@ -226,8 +226,8 @@ def of_matrices(function):
         matrices = [floating(a, floatx) for a in together(matrices, floatx)]
         y = function(*(a.astype(np.float64) for a in matrices), **options)
         many = isinstance(y, (tuple, list))
-        y = [np.asarray(a).astype(matrices[0].dtype) if np.asarray(a).dtype.kind == "f" else a for a in (y if many else [y])]
-        return y if many else y[0]
+        found = [np.asarray(part).astype(matrices[0].dtype) for part in (y if many else [y])]
+        return found if many else found[0]
 
     return operation
 

@@ -76,9 +76,9 @@ def getitem(x, key):
 
     def part(item):
         if isinstance(item, dict):
-            return slice(*(None if item.get(w) is None else int(np.asarray(item[w])) for w in ("start", "stop", "step")))
+            item = slice(*(item.get(word) for word in ("start", "stop", "step")))
         if isinstance(item, slice):
-            return slice(*(None if n is None else int(n) for n in (item.start, item.stop, item.step)))
+            return slice(*(None if n is None else int(np.asarray(n)) for n in (item.start, item.stop, item.step)))
         if isinstance(item, list):
             return np.asarray(item)
         return int(item) if isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype.kind in "iu" else item
@@ -127,7 +127,8 @@ def gather_nd(params, indices, batch_dims=0):
     params, places = np.asarray(params), whole(indices)
     if batch_dims:
         raise ValueError(f"found batch_dims={batch_dims}, expected 0")
-    return params[tuple(_inside(part, size) for part, size in zip(np.moveaxis(places, -1, 0), params.shape, strict=False))]
+    parts = zip(np.moveaxis(places, -1, 0), params.shape, strict=False)
+    return params[tuple(_inside(part, size) for part, size in parts)]
 
 
 def flip(x, axis=None):
