@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from ..spec import LayerSpec, ModelSpec, RawWeights
 from .objects import CONTAINERS, snake_case
+from .words import LOOKUPS
 
-LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
 INNER = "_lookup_layer"  # the object inside a TextVectorization
 
 

@@ -21,6 +21,7 @@ ADDONS = {  # of TensorFlow Addons: registered name: what it is called here
                                            "ESNCell", "ESN")},
     "Addons>CRF": "AddonsCRF",
 }
+LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
 TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
 
 KERAS1 = {  # of every class that is Keras's own
