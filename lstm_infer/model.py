@@ -249,11 +249,14 @@ class Model(Layer):
             parts[number] = self.graph.run([v[chunk] for v in values], part_masks, inside)[0]
 
         each(each_one, _progress(range(len(chunks)), verbose), compute)
-        joined = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)]
-        if order is not None:
-            back = np.argsort(order)
-            joined = [array[back] for array in joined]
+        back = None if order is None else np.argsort(order)
+        joined = [_joined(*pair, back) for pair in zip(zip(*parts, strict=True), self._have_rows(), strict=True)]
         return pack_like(self.output, joined)
+
+    def _have_rows(self):
+        """Whether each output has a row per row of the input; some of `AddonsCRF` and of operations have none."""
+        free = any(tensor.shape[0] is None for tensor in self.graph.inputs)
+        return [not free or (tensor.shape != () and tensor.shape[0] is None) for tensor in self.graph.outputs]
 
     def _chunk_rows(self, batch_size, rows, threads, values):
         if batch_size is not None:
@@ -483,6 +486,14 @@ def check_threads(number):
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise InputError(f"found threads={number!r}, expected a positive number")
     return int(number)
+
+
+def _joined(parts, has_rows, back):
+    """Join what chunks of rows gave, in the order of the rows."""
+    if not has_rows or len(parts) == 1:
+        return parts[0]
+    whole = np.concatenate(parts)
+    return whole if back is None else whole[back]
 
 
 def _chunks(rows, size):

@@ -42,7 +42,8 @@ class CRF(Layer):
     -----
     Weights: kernel (features, units), chain_kernel (units, units), bias, left_boundary, right_boundary (units,). The
     formulas are those of ``keras_contrib/layers/crf.py``, its two slips included: with a mask the right boundary's
-    energy is added where the mask begins, not where it ends; without one the last tag is chosen as if tag 0 followed.
+    energy is added before the mask begins, not where it ends; without one the last tag is chosen as if another followed
+    (the one that would be chosen if tag 0 did).
 
     Examples
     --------

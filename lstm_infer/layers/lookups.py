@@ -343,7 +343,7 @@ class HashedCrossing(Categorical):
 
     Examples
     --------
-    >>> HashedCrossing(5)([np.array([["A"], ["B"]]), np.array([[101], [102]])]).ravel()
+    >>> HashedCrossing(5)([np.array([["A"], ["B"]]), np.array([[101], [101]])]).ravel()
     array([1, 4])
     """
 

@@ -14,8 +14,9 @@ from . import ops
 from .base import Layer, Node, Tensor
 from .structure import flatten, map_structure
 
-TRIALS = ((2, 3), (1, 2), (6, 12), (60, 120), (3, 1), (4, 8), (1, 1))
-"""Sizes that are tried for free dimensions, in pairs; what differs between the two is free in the result."""
+TRIALS = (((2, 2), (3, 3)), ((6, 6), (12, 12)), ((60, 60), (120, 120)), ((2, 1), (3, 1)), ((4, 4), (8, 8)))
+"""Sizes that are tried for the batch and for other free dimensions, in pairs of trials; what differs between the two is
+free in the result."""
 
 MOST_REMEMBERED = 64
 """Numbers of a trial's result that are kept: shapes are computed from shapes."""
@@ -96,7 +97,7 @@ class Operation(Layer):
         def stand_in(leaf):
             if not isinstance(leaf, Tensor):
                 return leaf
-            shape = [free if n is None else n for n in leaf.shape]
+            shape = [free[min(axis, 1)] if n is None else n for axis, n in enumerate(leaf.shape)]
             for size, found, _ in getattr(leaf.node, "trials", ()):
                 if size == free:
                     shape = found[leaf.index]

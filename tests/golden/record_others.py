@@ -56,7 +56,8 @@ def addons():
         x = k.Input((6, 3))
         backwards = k.layers.RNN(cell(), return_sequences=True, return_state=True, go_backwards=True)(x)
         both = k.layers.Bidirectional(k.layers.RNN([cell(), k.layers.GRUCell(2)]))(x)
-        record(f"addons_{name}", x, [*backwards, both], values, ("h5", "keras"))
+        forms = ("keras",) if name in ("esn", "nas") else ("h5", "keras")
+        record(f"addons_{name}", x, [*backwards, both], values, forms)
     x = k.Input((6, 3))
     outputs = [*tfa.layers.CRF(4)(x), tfa.layers.ESN(5, return_sequences=True)(x)]
     outputs += tfa.layers.CRF(3, use_kernel=False, use_boundary=False)(x)
@@ -65,7 +66,7 @@ def addons():
     ids = np.where(np.arange(6) < lengths[:, None], rng.integers(1, 5, (6, 6)), 0)
     x = k.Input((6,))
     y = k.layers.LSTM(3, return_sequences=True)(k.layers.Embedding(5, 2, mask_zero=True)(x))
-    record("addons_crf_masked", x, tfa.layers.CRF(4)(y), ids, ("h5", "keras"))
+    record("addons_crf_masked", x, tfa.layers.CRF(4)(y), ids, ("keras",))
 
 
 def tf23():
