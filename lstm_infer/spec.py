@@ -183,6 +183,8 @@ class LayerSpec:
         SimpleRNN have none: their arrays are their own.
     registered_name : str or None
         ``"package>Name"`` of a custom class, where the file tells it.
+    wrapped_in : str or None
+        The class of a wrapper around the layer that does nothing at inference: the object store has a place for it.
     """
 
     class_name: str
@@ -190,6 +192,7 @@ class LayerSpec:
     config: Mapping[str, Any]
     children: Mapping[str, LayerSpec | ModelSpec] = field(default_factory=dict)
     registered_name: str | None = None
+    wrapped_in: str | None = None
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,9 @@ def translate(item: Any, context: Context, name: str | None = None) -> LayerSpec
     if not isinstance(name, str) or not name:
         context.fail(class_name, f"its name is {name!r}", "a text")
     if class_name in TRANSPARENT:
-        return replace(translate(config.get("layer"), context.deeper(name)), name=name)
+        inner = translate(config.get("layer"), context.deeper(name))
+        wrapped_in = {"wrapped_in": class_name} if isinstance(inner, LayerSpec) else {}
+        return replace(inner, name=name, **wrapped_in)
     return layer(item, class_name, config, name, context)
 
 

@@ -1,6 +1,7 @@
 """Record what other Keras releases answer that `record.py` does not run on: small models in the same layout.
 
     python record_others.py addons      needs tensorflow 2.15 and tensorflow_addons 0.23 (Python 3.9 to 3.11)
+    python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
     python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
 
 Never record again to make a test pass: see README.md.
@@ -23,6 +24,10 @@ k, rng = tf.keras, np.random.default_rng(5)
 def record(name, inputs, outputs, values, forms):
     model = k.Model(inputs, outputs)
     model.set_weights([rng.normal(0, 0.6, w.shape).astype(np.float32) for w in model.get_weights()])
+    write(name, model, values, forms)
+
+
+def write(name, model, values, forms):
     answers = model.predict(values)
     answers = answers if isinstance(answers, list) else [answers]
     for form in forms:
@@ -69,6 +74,17 @@ def addons():
     record("addons_crf_masked", x, tfa.layers.CRF(4)(y), ids, ("keras",))
 
 
+def pruned():
+    from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
+
+    values = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    for name, inner, forms in (("dense", k.layers.Dense(4), ("h5", "keras")), ("gru", k.layers.GRU(4), ("keras",))):
+        layers = [prune_low_magnitude(inner, input_shape=(5, 3)), k.layers.LSTM(3), prune_low_magnitude(k.layers.Dense(2))]
+        model = k.Sequential(layers if name == "dense" else layers[::2])
+        model.set_weights([w if w.shape == () else rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+        write(f"pruned_{name}", model, values, forms)
+
+
 def tf23():
     x = k.Input((5, 4))
     h = k.layers.LSTM(4, return_sequences=True)(x)
@@ -88,4 +104,4 @@ def tf23():
 
 
 if __name__ == "__main__":
-    {"addons": addons, "tf23": tf23}[sys.argv[1]]()
+    {"addons": addons, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
