@@ -119,6 +119,17 @@ def test_refusals(call, message):
         call()
 
 
+def test_augmentation_is_for_training():
+    from lstm_infer.layers.augmentation import NAMES
+    from lstm_infer.layouts.words import AUGMENTATIONS
+
+    assert not AUGMENTATIONS ^ set(NAMES)
+    x = li.Input((4, 4, 3))
+    model = li.Model(x, li.RandomZoom(0.2)(x, training=True))
+    with pytest.raises(li.InputError, match="random by design"):
+        model.predict(np.ones((1, 4, 4, 3)))
+
+
 def test_sizes_that_only_the_data_has():
     a, b = li.Input((None, 3), name="a"), li.Input((None, 3), name="b")
     layers = li.Dot(1, name="dot"), li.Concatenate(name="con")

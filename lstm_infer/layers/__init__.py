@@ -5,6 +5,7 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from .addons import ESN, ESNCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, PeepholeLSTMCell
+from .augmentation import AUGMENTATIONS
 from .base import Context, Layer, Node, Tensor
 from .categories import CategoryEncoding, Discretization
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
@@ -51,10 +52,13 @@ LAYERS = {
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
         Normalization, Rescaling, Discretization, CategoryEncoding, Hashing, HashedCrossing, IntegerLookup,
         StringLookup, TextVectorization,
+        *AUGMENTATIONS.values(),
         CRF, AddonsCRF, PeepholeLSTMCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, ESNCell, ESN,
     )
 }  # fmt: skip
 """The layers a model file may name, by their Keras class names."""
+
+globals().update(AUGMENTATIONS)
 
 __all__ = ["LAYERS", "Context", "Input", "Layer", "Node", "Tensor", *LAYERS]
 

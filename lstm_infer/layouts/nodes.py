@@ -15,7 +15,7 @@ import numpy as np
 from ..spec import Call, LayerSpec, ModelSpec, TensorRef
 from . import operators
 from .context import Context
-from .words import CONV_RECURRENT, RECURRENT
+from .words import AUGMENTATIONS, CONV_RECURRENT, RECURRENT
 
 STATEFUL = {"Bidirectional", "RNN"} | RECURRENT | CONV_RECURRENT  # classes that take [x, states, constants]
 UNSET = {"mask": (None,), "training": (None, False, 0), "initial_state": (None,), "constants": (None,)}
@@ -121,6 +121,8 @@ class _Reader:
         if layer.class_name in STATEFUL:
             args, kwargs = self.states(layer, args, kwargs)
         kwargs = {word: value for word, value in kwargs.items() if not _unset(word, value)}
+        if layer.class_name in AUGMENTATIONS and self.context.writer.family == "keras3":
+            kwargs.pop("training", None)  # Keras 3 writes its default, which is True, and ignores it in predict()
         return Call(layer.name, tuple(args), kwargs)
 
     def first(self, node: Any, kwargs: dict) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .words import AUGMENTATIONS
+
 Config = Mapping[str, Any]
 
 
@@ -147,7 +149,7 @@ PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
 }
 # no arrays of their own: wrappers and RNN have those of their children
-WEIGHTLESS = frozenset("""
+WEIGHTLESS = AUGMENTATIONS | frozenset("""
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
     Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise

@@ -21,6 +21,11 @@ ADDONS = {  # of TensorFlow Addons: registered name: what it is called here
                                            "ESNCell", "ESN")},
     "Addons>CRF": "AddonsCRF",
 }
+AUGMENTATIONS = frozenset("""
+    AugMix CutMix MixUp RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform
+    RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective
+    RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
+""".split())  # noqa: SIM905
 LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
 TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
 

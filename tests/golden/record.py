@@ -1120,6 +1120,13 @@ def text_in_a_nested_model():
     return model(inputs, [L.GRU(2)(inner(inputs)), vectorized(inputs, max_tokens=5, output_sequence_length=3)])
 
 
+@case()
+def augmentation():
+    inputs = x(4, 5, 2, name="wide")
+    y = L.RandomContrast(0.2)(L.RandomZoom(0.2)(L.RandomRotation(0.1)(L.RandomFlip()(inputs))))
+    return model(inputs, L.Dense(3)(L.Flatten()(L.RandomTranslation(0.2, 0.1)(y))))
+
+
 # --- operations that are recorded among the layers ---------------------------------------------------------------------
 
 @case(forms=WHOLE, only="keras3")
