@@ -130,6 +130,9 @@ def test_sixteen_bits_are_rounded():
         (lambda x: operation("Einsum", x, subscripts="bt,f"), "expected|found"),
         (lambda x: operation("Cast", x, dtype="complex64"), "expected one of numbers"),
         (lambda x: operation("Sum", x, axis=5), "found axis 5"),
+        (lambda x: operation("Tile", x, repeats=[1, 10**6, 10**6]), "numbers at most"),
+        (lambda x: operation("Add", x, operation("Full", 1.0, shape=[10**12])), "numbers at most"),
+        (lambda x: operation("Pad", x, pad_width=[[0, 0], [0, 10**12], [0, 0]]), "numbers at most"),
         (lambda x: operation("Arange", 0, 10**12), "expected a shorter one"),
     ],
 )

@@ -15,6 +15,18 @@ def sizes(shape):
     return [-1 if n is None else int(np.asarray(n).reshape(())) for n in shape]
 
 
+MOST = 1 << 30
+"""Numbers of an array that an operation may make of sizes that a file gives."""
+
+
+def bounded(shape):
+    """Return `shape`, unless an array of it would be of absurd size."""
+    shape = list(shape)
+    if math.prod(max(int(n), 1) for n in shape) > MOST:
+        raise ValueError(f"found sizes {shape[:8]}, expected an array of {MOST:,} numbers at most")
+    return shape
+
+
 def many(xs):
     """Return a list of arrays given as such, or as one array or tensor."""
     return list(xs) if isinstance(xs, (list, tuple)) else [xs]
@@ -153,11 +165,13 @@ def swapaxes(x, axis1, axis2):
 
 
 def tile(x, repeats):
+    bounded([np.size(x), *sizes(repeats)])
     return np.tile(np.asarray(x), sizes(repeats))
 
 
 def repeat(x, repeats, axis=None):
     given = sizes(repeats)
+    bounded([np.size(x), max(given, default=0)])
     return np.repeat(np.asarray(x), given[0] if len(given) == 1 else given, axis=axis)
 
 
@@ -170,6 +184,7 @@ def roll(x, shift, axis=None):
 def broadcast_to(x, shape):
     x, shape = np.asarray(x), sizes(shape)
     lead = len(shape) - x.ndim
+    bounded(shape)
     return np.array(np.broadcast_to(x, [x.shape[n - lead] if s == -1 else s for n, s in enumerate(shape)]))
 
 
@@ -177,6 +192,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     x = np.asarray(x)
     width = np.asarray(pad_width)
     width = np.broadcast_to(width, (x.ndim, 2)) if width.ndim < 2 or len(width) == 1 else width
+    bounded(before + size + after for size, (before, after) in zip(x.shape, width.tolist(), strict=True))
     mode = str(mode).lower()
     if mode not in ("constant", "reflect", "symmetric"):
         raise ValueError(f"found mode={mode!r}, expected constant, reflect or symmetric")
@@ -207,6 +223,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False, on_value=None, of
     if sparse:
         raise ValueError("found sparse=True, expected False")
     places, count = whole(x), int(num_classes)
+    bounded([places.size, count])
     y = (places[..., None] == np.arange(count)).astype(named(dtype, floatx))
     if on_value is not None or off_value is not None:
         on, off = (1 if on_value is None else on_value), (0 if off_value is None else off_value)
@@ -255,20 +272,20 @@ def full_like(x, fill_value, dtype=None, floatx=FLOAT32):
 
 
 def full(fill_value, shape, dtype=None, floatx=FLOAT32):
-    return np.full(sizes(shape), fill_value, named(dtype, floatx))
+    return np.full(bounded(sizes(shape)), fill_value, named(dtype, floatx))
 
 
 def filled(dims, value, floatx=FLOAT32):
     """As ``tf.fill``."""
-    return np.full(sizes(dims), value, joint([value], floatx))
+    return np.full(bounded(sizes(dims)), value, joint([value], floatx))
 
 
 def zeros(shape, dtype=None, floatx=FLOAT32):
-    return np.zeros(sizes(shape), named(dtype, floatx))
+    return np.zeros(bounded(sizes(shape)), named(dtype, floatx))
 
 
 def ones(shape, dtype=None, floatx=FLOAT32):
-    return np.ones(sizes(shape), named(dtype, floatx))
+    return np.ones(bounded(sizes(shape)), named(dtype, floatx))
 
 
 def arange(start, stop=None, step=None, dtype=None, floatx=FLOAT32):
@@ -284,23 +301,26 @@ def arange(start, stop=None, step=None, dtype=None, floatx=FLOAT32):
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, floatx=FLOAT32):
     given = together([start, stop, 0.0], floatx)[:2]
     dtype = given[0].dtype if dtype is None else named(dtype, floatx)
-    y, step = np.linspace(*(a.astype(np.float64) for a in given), int(num), endpoint, True, axis=axis)
+    y, step = np.linspace(*(a.astype(np.float64) for a in given), int(bounded([num])[0]), endpoint, True, axis=axis)
     return [y.astype(dtype), np.asarray(step).astype(dtype)] if retstep else y.astype(dtype)
 
 
 def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0, floatx=FLOAT32):
     given = together([start, stop, 0.0], floatx)[:2]
     dtype = given[0].dtype if dtype is None else named(dtype, floatx)
+    bounded([num])
     return np.logspace(*(a.astype(np.float64) for a in given), int(num), endpoint, base, axis=axis).astype(dtype)
 
 
 def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0, floatx=FLOAT32):
     given = together([start, stop, 0.0], floatx)[:2]
     dtype = given[0].dtype if dtype is None else named(dtype, floatx)
+    bounded([num])
     return np.geomspace(*(a.astype(np.float64) for a in given), int(num), endpoint, axis=axis).astype(dtype)
 
 
 def eye(num_rows, num_columns=None, batch_shape=None, dtype=None, floatx=FLOAT32):
+    bounded([num_rows, num_rows if num_columns is None else num_columns])
     y = np.eye(int(num_rows), None if num_columns is None else int(num_columns), dtype=named(dtype, floatx))
     return y if batch_shape is None else np.array(np.broadcast_to(y, (*sizes(batch_shape), *y.shape)))
 
@@ -403,7 +423,7 @@ def strided_slice(
 
 def scatter(indices, values, shape):
     places, values = whole(indices), np.asarray(values)
-    y = np.zeros(sizes(shape), values.dtype)
+    y = np.zeros(bounded(sizes(shape)), values.dtype)
     np.add.at(y, tuple(np.moveaxis(places, -1, 0)), values)
     return y
 
