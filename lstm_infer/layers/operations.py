@@ -14,7 +14,9 @@ from . import ops
 from .base import Layer, Node, Tensor
 from .structure import flatten, map_structure
 
-TRIALS = (((2, 2), (3, 3)), ((6, 6), (12, 12)), ((60, 60), (120, 120)), ((2, 1), (3, 1)), ((4, 4), (8, 8)), ((1, 1), (1, 1)))
+TRIALS = (
+    ((2, 2), (3, 3)), ((6, 6), (12, 12)), ((60, 60), (120, 120)), ((2, 1), (3, 1)), ((4, 4), (8, 8)), ((1, 1), (1, 1)),
+)  # fmt: skip
 """Sizes that are tried for the batch and for other free dimensions, in pairs of trials; what differs between the two is
 free in the result."""
 
