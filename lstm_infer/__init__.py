@@ -29,6 +29,13 @@ _LAYERS = (
     "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention", "RMSNormalization", "GroupNormalization",
     "UnitNormalization", "SpectralNormalization", "ReversibleEmbedding", "Highway", "MaxoutDense", "ParametricSoftplus",
     "SReLU",
+    "Normalization", "Rescaling", "Discretization", "CategoryEncoding", "Hashing", "HashedCrossing", "IntegerLookup",
+    "StringLookup", "TextVectorization",
+    "CRF", "AddonsCRF", "PeepholeLSTMCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell", "ESNCell", "ESN",
+    "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
+    "RandomHeight", "RandomWidth", "RandomColorDegeneration", "RandomColorJitter", "RandomElasticTransform",
+    "RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective",
+    "RandomSaturation", "RandomSharpness", "RandomShear", "AugMix", "CutMix", "MixUp",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 

@@ -115,7 +115,7 @@ class Graph:
     def _infer_shapes(self, shapes):
         known = {id(tensor): shape for tensor, shape in zip(self.inputs, shapes, strict=True)}
         for node in self.nodes:
-            inputs = map_structure(lambda leaf: known[id(leaf)], node.inputs)
+            inputs = map_structure(lambda leaf: known[id(leaf)] if isinstance(leaf, Tensor) else leaf, node.inputs)
             found = []
             map_shapes(found.append, node.layer.compute_call_shape(inputs, node.kwargs))
             known.update((id(tensor), shape) for tensor, shape in zip(flatten(node.outputs), found, strict=True))

@@ -4,6 +4,7 @@ import numpy as np
 
 from .errors import InputError
 from .layers.base import shape_fits
+from .layers.lookups import TEXT, as_texts
 from .layers.structure import flatten
 
 
@@ -92,6 +93,10 @@ def _cast(value, tensor):
         array = np.asarray(value)
     except ValueError:
         array = np.asarray(value, object)
+    if tensor.dtype == TEXT:
+        texts = as_texts(array, tensor.name)
+        flat = texts.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1  # as Keras, which adds the axis
+        return texts[..., None] if flat else texts
     if array.dtype.kind not in "biuf":
         raise InputError(f"input '{tensor.name}': found data of type {array.dtype}, expected {tensor.dtype}")
     return np.ascontiguousarray(array, tensor.dtype)

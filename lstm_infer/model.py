@@ -257,11 +257,14 @@ class Model(Layer):
             parts[number] = self.graph.run([v[chunk] for v in values], part_masks, inside)[0]
 
         each(each_one, _progress(range(len(chunks)), verbose), compute)
-        joined = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)]
-        if order is not None:
-            back = np.argsort(order)
-            joined = [array[back] for array in joined]
+        back = None if order is None else np.argsort(order)
+        joined = [_joined(*pair, back) for pair in zip(zip(*parts, strict=True), self._have_rows(), strict=True)]
         return pack_like(self.output, joined)
+
+    def _have_rows(self):
+        """Whether each output has a row per row of the input; some of `AddonsCRF` and of operations have none."""
+        free = any(tensor.shape[0] is None for tensor in self.graph.inputs)
+        return [not free or (tensor.shape != () and tensor.shape[0] is None) for tensor in self.graph.outputs]
 
     def _chunk_rows(self, batch_size, rows, threads, values):
         if batch_size is not None:
@@ -274,7 +277,7 @@ class Model(Layer):
 
     def _empty(self, values, masks):
         """The result for no rows: that of one row of zeros, without the row."""
-        values = [np.zeros((1, *v.shape[1:]), v.dtype) for v in values]
+        values = [np.full((1, *v.shape[1:]), b"" if v.dtype == object else 0, v.dtype) for v in values]
         masks = [None if m is None else np.ones((1, *m.shape[1:]), bool) for m in masks]
         outputs, _ = self.graph.run(values, masks, Context(carries=lambda layer: False))
         return pack_like(self.output, [array[:0] for array in outputs])
@@ -491,6 +494,14 @@ def check_threads(number):
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise InputError(f"found threads={number!r}, expected a positive number")
     return int(number)
+
+
+def _joined(parts, has_rows, back):
+    """Join what chunks of rows gave, in the order of the rows."""
+    if not has_rows or len(parts) == 1:
+        return parts[0]
+    whole = np.concatenate(parts)
+    return whole if back is None else whole[back]
 
 
 def _chunks(rows, size):

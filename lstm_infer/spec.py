@@ -56,6 +56,8 @@ class RawWeights:
         Only for ``"objects"``: object path to the layer's name, where the file tells it (Keras 3.6 and later).
     keras_version, backend : str or None
         What the file says about its writer.
+    assets : mapping
+        Only for ``"objects"``: object path to the text of its ``vocabulary.txt``.
     """
 
     source: str
@@ -64,6 +66,7 @@ class RawWeights:
     names: Mapping[str, str] = field(default_factory=dict)
     keras_version: str | None = None
     backend: str | None = None
+    assets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,8 @@ class LayerSpec:
         SimpleRNN have none: their arrays are their own.
     registered_name : str or None
         ``"package>Name"`` of a custom class, where the file tells it.
+    wrapped_in : str or None
+        The class of a wrapper around the layer that does nothing at inference: the object store has a place for it.
     """
 
     class_name: str
@@ -207,6 +212,7 @@ class LayerSpec:
     config: Mapping[str, Any]
     children: Mapping[str, LayerSpec | ModelSpec] = field(default_factory=dict)
     registered_name: str | None = None
+    wrapped_in: str | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ LAYERS = {
     "reshape": lambda: li.Reshape((-1, 3)),
     "bidirectional": lambda: li.Bidirectional(li.GRU(4, return_sequences=True), merge_mode="ave"),
     "time_distributed": lambda: li.TimeDistributed(li.Dense(3)),
+    "normalization": lambda: li.Normalization(),
+    "rescaling": lambda: li.Rescaling(0.3, 1.0),
+    "peephole": lambda: li.RNN(li.PeepholeLSTMCell(3), return_sequences=True),
+    "layer_norm_lstm": lambda: li.RNN([li.LayerNormLSTMCell(3), li.LayerNormSimpleRNNCell(2)]),
+    "nas": lambda: li.RNN(li.NASCell(3, projection=2, use_bias=True)),
+    "esn": lambda: li.ESN(3, leaky=0.7),
     "rnn": lambda: li.RNN([li.LSTMCell(3), li.SimpleRNNCell(2)], return_sequences=True),
 }
 
@@ -111,6 +117,17 @@ def test_ranks_are_broadcast_after_the_batch():
 def test_refusals(call, message):
     with pytest.raises(li.InputError, match=message):
         call()
+
+
+def test_augmentation_is_for_training():
+    from lstm_infer.layers.augmentation import NAMES
+    from lstm_infer.layouts.words import AUGMENTATIONS
+
+    assert not AUGMENTATIONS ^ set(NAMES)
+    x = li.Input((4, 4, 3))
+    model = li.Model(x, li.RandomZoom(0.2)(x, training=True))
+    with pytest.raises(li.InputError, match="random by design"):
+        model.predict(np.ones((1, 4, 4, 3)))
 
 
 def test_sizes_that_only_the_data_has():

@@ -187,8 +187,11 @@ def test_somebodys_own_class_is_never_taken_for_keras_own():
         item["config"]["layers"][0]["registered_name"] = registered
         layer = canonical(item, "2.15.0").layers[1]
         assert layer.class_name == layer.registered_name == "Custom>Attention"
-    layer = only(("Addons>CRF", {"units": 3}), "2.15.0")
-    assert (layer.class_name, layer.registered_name) == ("CRF", "Addons>CRF")
+    layer = only(("Mine>CRF", {"units": 3}), "2.15.0")
+    assert (layer.class_name, layer.registered_name) == ("Mine>CRF", "Mine>CRF")
+    assert only(("CRF", {"units": 3}), "2.2.4").registered_name == "CRF"  # that of keras-contrib says more
+    assert only(("CRF", {"units": 3, "learn_mode": "join"}), "2.2.4").registered_name is None
+    assert only(("Addons>CRF", {"units": 3}), "2.15.0").class_name == "AddonsCRF"
     assert only(("Mystery", {"output_dim": 3}), "1.2.2").config["output_dim"] == 3
 
 

@@ -11,12 +11,14 @@ Kinds: HDF5 (complete models and weights, both the legacy layout and the object 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import mmap
 import os
+import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +31,9 @@ from . import heaps
 from .store import EXPECTED, MAX_DECLARED, MAX_DEPTH, SMALL, Store, damage, number
 
 MAX_JSON = 8 << 20  # bytes; the largest real architecture seen has 1 MB
+MAX_VOCABULARY = 64 << 20  # bytes of one vocabulary; a million words have 8 MB
+MAX_VOCABULARIES = 1000
+VOCABULARY = re.compile(r"assets/((?:[^/]+/)*)vocabulary\.txt")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 FOREIGN = (  # what people hand over by mistake: (does it look so, what it is)
     (lambda head, name: not head, "an empty file"),
@@ -226,16 +231,19 @@ def _read_zip(source: _Source) -> RawModel:
             info = members.get(name)
             return None if info is None else _extract(archive, info, source.name)
 
-        return _read_parts(source.name, member)
+        return _read_parts(source.name, member, members)
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise LoadError(f"{name}: {info.filename} is compressed by method {info.compress_type}, expected deflate")
-    limit = MAX_JSON if info.filename.endswith(".json") else MAX_DECLARED
+    limit = next((most for end, most in LIMITS if info.filename.endswith(end)), MAX_DECLARED)
     if info.file_size > min(limit, 200 * info.compress_size + SMALL):
         raise LoadError(f"{name}: {info.filename} declares {info.file_size:,} bytes and holds {info.compress_size:,}")
     return archive.read(info)
+
+
+LIMITS = ((".json", MAX_JSON), (".txt", MAX_VOCABULARY))  # bytes of members, by the end of their names
 
 
 def _read_folder(source: _Source) -> RawModel:
@@ -253,12 +261,34 @@ def _read_folder(source: _Source) -> RawModel:
         if name.endswith(".h5"):
             return _Source(f"{source.name}/{name}", path, None)
         with open(path, "rb") as file:
-            return file.read(MAX_JSON + 1)
+            return file.read((MAX_VOCABULARY if name.endswith(".txt") else MAX_JSON) + 1)
 
-    return _read_parts(source.name, member)
+    found = (folder / "assets").rglob("vocabulary.txt")
+    files = (path for path in found if path.is_file() and not path.is_symlink())
+    listed = [path.relative_to(folder).as_posix() for path in itertools.islice(files, MAX_VOCABULARIES + 1)]
+    return _read_parts(source.name, member, listed)
 
 
-def _read_parts(name: str, member: Any) -> RawModel:
+def _vocabularies(name: str, member: Any, listed: Iterable[str]) -> dict[str, str]:
+    """The texts of vocabularies by the path of the object that has them."""
+    texts: dict[str, str] = {}
+    size = 0
+    for path in listed:
+        place = VOCABULARY.fullmatch(path.replace("\\", "/"))  # Windows wrote its own separators
+        if place is None:
+            continue
+        data = member(path)
+        size += len(data)
+        if size > MAX_VOCABULARY or len(texts) >= MAX_VOCABULARIES:
+            raise LoadError(f"{name}: {path}: the vocabularies are larger or more than expected")
+        try:
+            texts[place[1].rstrip("/")] = data.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError:
+            raise LoadError(f"{name}: {path} is not text in UTF-8, expected a vocabulary") from None
+    return texts
+
+
+def _read_parts(name: str, member: Any, listed: Iterable[str]) -> RawModel:
     config = _architecture(member("config.json"), name)
     metadata = _parse(member("metadata.json") or "{}", name)
     version = _version(metadata) or _version(config)
@@ -267,7 +297,8 @@ def _read_parts(name: str, member: Any) -> RawModel:
         what = "model.weights.npz (pickled)" if member("model.weights.npz") is not None else "no weights"
         raise LoadError(f"{name}: holds {what}, expected model.weights.h5")
     weights = _read_hdf5(part if isinstance(part, _Source) else _Source(name, None, part)).weights
-    return RawModel(name, config, replace(weights, source=name, keras_version=version), version)
+    assets = _vocabularies(name, member, listed)
+    return RawModel(name, config, replace(weights, source=name, keras_version=version, assets=assets), version)
 
 
 # ---------------------------------------------------------------- HDF5

@@ -128,3 +128,35 @@ def find_moments(x, means, variances):
         for j in range(x.shape[1]):
             squares += (x[row, j] - mean) ** 2
         means[row], variances[row] = mean, squares / x.shape[1]
+
+
+@kernel
+def sum_rows(x, y):
+    """Write the sum of every row, added up in float64 from left to right.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    y : (rows,) array of float64, written
+    """
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += x[row, j]
+        y[row] = total
+
+
+@kernel
+def multiply_rows(x, y):
+    """Write the product of every row, multiplied in float64 from left to right.
+
+    Parameters
+    ----------
+    x : (rows, n) C-contiguous array
+    y : (rows,) array of float64, written
+    """
+    for row in range(x.shape[0]):
+        total = 1.0
+        for j in range(x.shape[1]):
+            total *= x[row, j]
+        y[row] = total

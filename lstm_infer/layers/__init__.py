@@ -4,8 +4,11 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .addons import ESN, ESNCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, PeepholeLSTMCell
 from .attention import AdditiveAttention, Attention
+from .augmentation import AUGMENTATIONS
 from .base import Context, Layer, Node, Tensor
+from .categories import CategoryEncoding, Discretization
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .contraction import EinsumDense
 from .convolution import Conv1D
@@ -26,16 +29,19 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .crf import CRF, AddonsCRF
 from .keras1 import Highway, MaxoutDense, ParametricSoftplus, SReLU
+from .lookups import HashedCrossing, Hashing, IntegerLookup, StringLookup
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from .multi_head import GroupQueryAttention, MultiHeadAttention
-from .normalization import BatchNormalization, LayerNormalization
+from .normalization import BatchNormalization, LayerNormalization, Normalization, Rescaling
 from .operations import OPERATIONS
 from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .reversible_embedding import ReversibleEmbedding
 from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
+from .text import TextVectorization
 from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 
 LAYERS = {
@@ -53,9 +59,16 @@ LAYERS = {
         RMSNormalization, GroupNormalization, UnitNormalization, SpectralNormalization, ReversibleEmbedding,
         Highway, MaxoutDense, ParametricSoftplus, SReLU,
         Attention, AdditiveAttention, MultiHeadAttention, GroupQueryAttention,
-        *OPERATIONS,
+        Normalization, Rescaling, Discretization, CategoryEncoding, Hashing, HashedCrossing, IntegerLookup,
+        StringLookup, TextVectorization,
+        *AUGMENTATIONS.values(),
+        CRF, AddonsCRF, PeepholeLSTMCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, ESNCell, ESN,
     )
 }  # fmt: skip
 """The layers a model file may name, by their Keras class names."""
 
+globals().update(AUGMENTATIONS)
+
 __all__ = ["LAYERS", "Context", "Input", "Layer", "Node", "Tensor", *LAYERS]
+
+LAYERS.update(OPERATIONS)  # recorded by Keras: nobody writes them by hand

@@ -21,7 +21,8 @@ def _as_float32(slope):
     return float(np.float32(slope))
 
 
-def _relu(max_value, negative_slope, threshold):
+def relu_of(max_value, negative_slope, threshold):
+    """Return the name and parameters of the kernels' relu for those of Keras."""
     slope, threshold = _optional(negative_slope, 0.0), _optional(threshold, 0.0)
     if max_value is None and threshold == 0.0:  # Keras calls leaky_relu then
         slope = _as_float32(slope)
@@ -30,7 +31,7 @@ def _relu(max_value, negative_slope, threshold):
 
 # Activation layers: class name -> activation and its parameters, from the layer's config.
 LAYER_ACTIVATIONS = {
-    "ReLU": lambda c: _relu(c.get("max_value"), c.get("negative_slope"), c.get("threshold")),
+    "ReLU": lambda c: relu_of(c.get("max_value"), c.get("negative_slope"), c.get("threshold")),
     "LeakyReLU": lambda c: ("leaky_relu", _as_float32(_optional(c.get("negative_slope"), 0.3))),
     "ELU": lambda c: ("elu", _optional(c.get("alpha"), 1.0)),
     "ThresholdedReLU": lambda c: ("thresholded_relu", _optional(c.get("theta"), 1.0)),

@@ -41,8 +41,8 @@ class InputLayer(Layer):
                 raise InputError(f"input '{self.name}' needs a shape")
             batch_shape = (kwargs.get("batch_size"), *shape)
         self.batch_shape = tuple(batch_shape)
-        if self.policy != "bfloat16" and np.dtype(self.policy).kind not in "biuf":
-            raise InputError(f"input '{self.name}': found dtype {self.policy!r}, expected one of numbers")
+        if self.policy not in ("bfloat16", "string") and np.dtype(self.policy).kind not in "biuf":
+            raise InputError(f"input '{self.name}': found dtype {self.policy!r}, expected one of numbers, or string")
         self.expected_shapes = {}
         node = Node(self, [], {})
         node.outputs = Tensor(self.batch_shape, self.input_dtype, self.name, node, 0)
@@ -50,7 +50,9 @@ class InputLayer(Layer):
 
     @property
     def input_dtype(self):
-        """The dtype that data is cast to; 16-bit floats are taken as float32."""
+        """The dtype that data is cast to; 16-bit floats are taken as float32, texts are arrays of bytes objects."""
+        if self.policy == "string":
+            return np.dtype(object)
         dtype = np.dtype(np.float32 if self.policy == "bfloat16" else self.policy)
         return np.dtype(np.float32) if dtype == np.float16 else dtype
 

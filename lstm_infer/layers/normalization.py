@@ -179,3 +179,98 @@ def axis_size(layer, input_shape, axis):
     if not inside or input_shape[axis] is None:
         raise InputError(f"layer '{layer.name}': found inputs {input_shape}, expected a fixed size on axis {axis}")
     return input_shape[axis]
+
+
+class Normalization(Layer):
+    """``(x - mean) / max(sqrt(variance), 1e-7)``, with what was learnt from data or given.
+
+    Parameters
+    ----------
+    axis : int, list of int or None
+        The axes along which every place has a mean and variance of its own.
+    mean, variance : float or nested lists, optional
+        Instead of weights.
+    invert : bool
+        The other way round: ``mean + x * max(sqrt(variance), 1e-7)``.
+    **kwargs
+        ``name``, ``dtype``.
+
+    Notes
+    -----
+    Weights: mean, variance (the sizes of `axis`), count. Source: ``keras/src/layers/preprocessing/normalization.py``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normalization(mean=1.0, variance=4.0)(np.array([[5.0, 1.0]]))
+    array([[2., 0.]], dtype=float32)
+    """
+
+    supports_masking = True
+    per_timestep = True
+    config_names = ("axis", "mean", "variance", "invert")
+
+    def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
+        super().__init__(**kwargs)
+        axes = () if axis is None else axis if isinstance(axis, (list, tuple)) else (axis,)
+        if (mean is None) != (variance is None):
+            raise InputError(f"layer '{self.name}': found only one of mean and variance, expected both or neither")
+        self.axis, self.mean, self.variance, self.invert = [int(n) for n in axes], mean, variance, bool(invert)
+
+    def build(self, input_shape):
+        if any(not -len(input_shape) <= n < len(input_shape) for n in self.axis):
+            raise InputError(f"layer '{self.name}': found inputs {tuple(input_shape)}, but its axis is {self.axis}")
+        self.kept = sorted(n % len(input_shape) for n in self.axis)
+        super().build(input_shape)
+        self.per_timestep = 1 not in self.kept or len(input_shape) < 3
+
+    def weight_shapes(self, input_shape):
+        if self.mean is not None:
+            return {}
+        shape = tuple(input_shape[n] for n in self.kept)
+        return {"mean": shape, "variance": shape, "count": ()}
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        wide = [inputs.shape[n] if n in self.kept else 1 for n in range(inputs.ndim)]
+        if self.mean is None:
+            mean, variance = self.weights["mean"], self.weights["variance"]
+        else:
+            shape = [inputs.shape[n] for n in self.kept]
+            mean, variance = (np.broadcast_to(np.asarray(a, self.dtype), shape) for a in (self.mean, self.variance))
+        mean, variance = mean.reshape(wide), variance.reshape(wide)
+        spread = np.maximum(np.sqrt(variance), self.dtype.type(1e-7))
+        return mean + inputs * spread if self.invert else (inputs - mean) / spread
+
+
+class Rescaling(Layer):
+    """``x * scale + offset``.
+
+    Parameters
+    ----------
+    scale, offset : float or list of float
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Rescaling(0.5, offset=-1.0)(np.array([[4.0]]))
+    array([[1.]], dtype=float32)
+    """
+
+    supports_masking = True
+    per_timestep = True
+    config_names = ("scale", "offset")
+
+    def __init__(self, scale, offset=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, offset
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        return inputs * np.asarray(self.scale, self.dtype) + np.asarray(self.offset, self.dtype)

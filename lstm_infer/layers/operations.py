@@ -1,143 +1,151 @@
-"""Operations on masks that Keras 3 writes into functional models as if they were layers.
+"""Operations on arrays that functional models record as if they were layers.
 
-When a functional model of Keras 3 has a mask, the computation of that mask is recorded too (``x != 0``, ``any`` over
-the features, ``or`` of two masks, ...) and its result given to later layers as their ``mask=`` argument. Their own
+Keras 3 records those of ``keras.ops``, and, in a model with masks, those on masks too (``x != 0``, ``any`` over the
+features, ...); tf.keras records TensorFlow's. The functions themselves are in `ops`; here they become layers: their
 arguments are positional, and any of them may be a tensor.
 """
 
+import inspect
+
 import numpy as np
 
-from .base import Layer, Tensor, _parameters
-from .merge import Concatenate
-from .structure import map_structure
+from ..errors import InputError
+from . import ops
+from .base import Layer, Node, Tensor
+from .structure import flatten, map_structure
+
+TRIALS = (
+    ((2, 2), (3, 3)), ((6, 6), (12, 12)), ((60, 60), (120, 120)), ((2, 1), (3, 1)), ((4, 4), (8, 8)), ((1, 1), (1, 1)),
+)  # fmt: skip
+"""Sizes that are tried for the batch and for other free dimensions, in pairs of trials; what differs between the two is
+free in the result."""
+
+MOST_REMEMBERED = 64
+"""Numbers of a trial's result that are kept: shapes are computed from shapes."""
 
 
 class Operation(Layer):
-    """A function of arrays and constants; its shape is found by trying it out.
+    """A function of arrays and constants; the shape of its result is found by trying it out.
 
     Parameters
     ----------
-    axis : int or list of int, optional
-    keepdims : bool
-    **kwargs
-        ``name``; ``dtype`` is that of the result, where the operation lets one choose it.
+    floatx : str
+        The dtype of floats that are made from whole numbers.
+    **options
+        ``name``, and the arguments that the function has besides those of the call.
     """
 
-    per_timestep = True
-    result = bool
+    function = None
+    elementwise = False
 
-    def __init__(self, axis=None, keepdims=False, **kwargs):
-        super().__init__(**kwargs)
-        self.axis = tuple(axis) if isinstance(axis, list) else axis
-        self.keepdims = keepdims
+    def __init__(self, floatx="float32", name=None, trainable=True, **options):
+        super().__init__(name=name, trainable=trainable, dtype="float64" if floatx == "float64" else "float32")
+        self.options = options
+        self.floats = {"floatx": self.dtype} if "floatx" in inspect.signature(self.function).parameters else {}
+        self.expected_shapes = {}
+        self.per_timestep = self.elementwise
 
-    def output_dtype(self, inputs):
-        return np.dtype(self.result)
+    def get_config(self):
+        return {**super().get_config(), **self.options}
 
-    def _connect(self, inputs, kwargs):
-        self._arguments = [inputs, *(kwargs[name] for name in _parameters(type(self))[1:] if name in kwargs)]
-        return super()._connect(inputs, kwargs)
+    def _compute(self, args, kwargs):
+        try:
+            return self.function(*args, **{**self.options, **kwargs}, **self.floats)
+        except InputError:
+            raise
+        except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise InputError(f"layer '{self.name}' ({type(self).__name__}): {error}") from error
+
+    def __call__(self, *args, **kwargs):
+        """Compute on arrays, or record a call on symbolic tensors and return its outputs."""
+        if not any(isinstance(leaf, Tensor) for leaf in flatten([args, kwargs])):
+            return self._compute(args, kwargs)
+        node = Node(self, [list(args), kwargs], {})  # of any name: not those of `run`
+        found, node.trials = self._try(args, kwargs)
+        shapes, dtypes = zip(*found, strict=True)
+        tensors = [Tensor(*pair, self.name, node, n) for n, pair in enumerate(zip(shapes, dtypes, strict=True))]
+        node.outputs = tensors if node.trials[0][2] else tensors[0]
+        self._note_timesteps(args, kwargs, shapes[0])
+        self.nodes.append(node)
+        return node.outputs
+
+    def _note_timesteps(self, args, kwargs, shape):
+        """Tell whether the call treats every timestep alike: constants along time do not."""
+        for leaf in flatten([args, kwargs]):
+            wide = np.ndim(leaf) >= len(shape) - 1 and len(shape) > 1 if isinstance(leaf, np.ndarray) else False
+            fewer = isinstance(leaf, Tensor) and len(leaf.shape) != len(shape)
+            if fewer or (wide and np.shape(leaf)[np.ndim(leaf) - len(shape) + 1] != 1):
+                self.per_timestep = False
+
+    # ------------------------------------------------------------ shapes
+    def _try(self, args, kwargs):
+        """Return the shape and dtype of every output, and the results of the two trials that told them."""
+        problem = None
+        for sizes in TRIALS:
+            try:
+                results = [self._trial(args, kwargs, size) for size in sizes]
+                pairs = zip(results[0], results[1], strict=True)
+                found = [(_joined(np.shape(a), np.shape(b)), np.asarray(a).dtype) for a, b in pairs]
+            except (InputError, ValueError) as error:
+                problem = problem or error
+                continue
+            many = isinstance(self._last, (list, tuple))
+            return found, [(size, _small(result), many) for size, result in zip(sizes, results, strict=True)]
+        if isinstance(problem, InputError):
+            raise problem
+        raise InputError(f"layer '{self.name}' ({type(self).__name__}): {problem}")
+
+    def _trial(self, args, kwargs, free):
+        def stand_in(leaf):
+            if not isinstance(leaf, Tensor):
+                return leaf
+            shape = [free[min(axis, 1)] if n is None else n for axis, n in enumerate(leaf.shape)]
+            for size, found, _ in getattr(leaf.node, "trials", ()):
+                if size == free:
+                    shape = found[leaf.index]
+            if isinstance(shape, np.ndarray):
+                return shape
+            zeros = np.zeros(shape, leaf.dtype)
+            if zeros.ndim > 1 and zeros.dtype.kind == "f":  # matrices that have an inverse
+                zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
+            return zeros
+
+        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs))
+        return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]
 
     def compute_output_shape(self, input_shape):
-        def trial(free):
-            def zeros(leaf):
-                shape = [free if n is None else n for n in leaf.shape] if isinstance(leaf, Tensor) else ()
-                return np.zeros(shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf
-
-            return self.call(*map_structure(zeros, self._arguments)).shape
-
-        return tuple(m if m == n else None for m, n in zip(trial(2), trial(3), strict=True))
+        """Return the shapes found when the operation was recorded."""
+        shapes = [tensor.shape for tensor in flatten(self.nodes[-1].outputs)]
+        return shapes if isinstance(self.nodes[-1].outputs, list) else shapes[0]
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
-        return self.call(inputs, *kwargs.values()), None
+        return self._compute(*inputs), None
 
 
-class NotEqual(Operation):
-    """``x1 != x2``."""
-
-    def call(self, x1, x2):
-        return np.not_equal(x1, np.asarray(x2, x1.dtype))
-
-
-class Equal(Operation):
-    """``x1 == x2``."""
-
-    def call(self, x1, x2):
-        return np.equal(x1, np.asarray(x2, x1.dtype))
+def _joined(first, second):
+    if len(first) != len(second):
+        raise ValueError(f"found results of {len(first)} and of {len(second)} axes")
+    return tuple(m if m == n else None for m, n in zip(first, second, strict=True))
 
 
-class LogicalAnd(Operation):
-    """``x1 and x2``."""
-
-    def call(self, x1, x2):
-        return np.logical_and(x1, x2)
-
-
-class LogicalOr(Operation):
-    """``x1 or x2``."""
-
-    def call(self, x1, x2):
-        return np.logical_or(x1, x2)
+def _small(results):
+    """The results that shapes may be made of, small arrays of whole numbers or truths; of others the shapes."""
+    arrays = [np.asarray(result) for result in results]
+    return [a if a.dtype.kind in "biu" and a.size <= MOST_REMEMBERED else a.shape for a in arrays]
 
 
-class LogicalNot(Operation):
-    """``not x``."""
-
-    def call(self, x):
-        return np.logical_not(x)
+def _made(name, function, elementwise):
+    members = {"function": staticmethod(function), "elementwise": elementwise, "__doc__": f"The operation {name}."}
+    return type(name, (Operation,), members)
 
 
-class Any(Operation):
-    """Whether any is true, over some axes."""
-
-    def call(self, x):
-        return np.any(x, axis=self.axis, keepdims=self.keepdims)
-
-
-class All(Operation):
-    """Whether all are true, over some axes."""
-
-    def call(self, x):
-        return np.all(x, axis=self.axis, keepdims=self.keepdims)
-
-
-class ExpandDims(Operation):
-    """Puts in an axis of one."""
-
-    def call(self, x):
-        return np.expand_dims(x, self.axis)
-
-
-class ZerosLike(Operation):
-    """False (or zero) in the shape of `x`."""
-
-    def call(self, x):
-        return np.zeros(np.shape(x), bool if self.policy == "bool" else np.asarray(x).dtype)
-
-
-class OnesLike(Operation):
-    """True (or one) in the shape of `x`."""
-
-    def call(self, x):
-        return np.ones(np.shape(x), bool if self.policy == "bool" else np.asarray(x).dtype)
-
-
-class ConvertToTensor(Operation):
-    """`x` itself: so Keras passes on the mask of an attention's query."""
-
-    def __init__(self, sparse=None, ragged=None, **kwargs):
-        super().__init__(**kwargs)
-
-    def call(self, x):
-        return np.asarray(x)
-
-
-OPERATIONS = (
-    NotEqual, Equal, LogicalAnd, LogicalOr, LogicalNot, Any, All, ExpandDims, ZerosLike, OnesLike, ConvertToTensor,
-)  # fmt: skip
+OPERATIONS = {
+    **{f"keras.ops.{name}": _made(name, f, name in ops.ELEMENTWISE) for name, f in ops.KERAS.items()},
+    **{f"tf.{name}": _made(name, f, False) for name, f in ops.TENSORFLOW.items()},
+}
+"""Classes of operations by what a canonical spec calls them."""
 
 
 def is_on_masks(layer):
-    """Whether a layer is an operation on masks; one of them has the name of a layer, Concatenate."""
-    joins = isinstance(layer, Concatenate) and layer.nodes and layer.output.dtype == bool
-    return isinstance(layer, Operation) or bool(joins)
+    """Whether a layer is an operation on masks: one whose results are true or false."""
+    return isinstance(layer, Operation) and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool

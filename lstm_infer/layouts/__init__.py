@@ -11,7 +11,7 @@ from functools import cache
 
 from ..errors import LoadError
 from ..spec import ModelSpec, RawModel
-from . import configs, inputs
+from . import configs, inputs, vocabularies
 from .context import Context
 from .matching import match
 from .semantics import semantics, writer
@@ -51,7 +51,7 @@ def canonical(raw: RawModel, keras_version: str | None = None) -> ModelSpec:
     meaning = semantics(version, raw.backend, raw.config)
     context = Context(raw.source, writer(version, raw.config), meaning, raw.weights)
     try:
-        spec = configs.model(raw.config, context)
+        spec = vocabularies.fill(configs.model(raw.config, context), raw.weights)
         return inputs.infer(spec, cache(lambda: match(spec, raw.weights) if raw.weights else {}), context)
     except RecursionError:
         raise LoadError(f"{raw.source}: the architecture is nested too deeply") from None

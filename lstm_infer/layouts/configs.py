@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..spec import LayerSpec, ModelSpec, RawWeights
-from . import inputs, merges, nodes
+from . import inputs, merges, nodes, operators
 from .context import Context
 from .variables import KNOWN
 from .words import (
     ACTIVATIONS,
+    ADDONS,
     CLASSES,
     CONV_RECURRENT,
     KERAS1,
@@ -59,7 +60,9 @@ def translate(item: Any, context: Context, name: str | None = None) -> LayerSpec
     if not isinstance(name, str) or not name:
         context.fail(class_name, f"its name is {name!r}", "a text")
     if class_name in TRANSPARENT:
-        return replace(translate(config.get("layer"), context.deeper(name)), name=name)
+        inner = translate(config.get("layer"), context.deeper(name))
+        wrapped_in = {"wrapped_in": class_name} if isinstance(inner, LayerSpec) else {}
+        return replace(inner, name=name, **wrapped_in)
     return layer(item, class_name, config, name, context)
 
 
@@ -93,7 +96,17 @@ def _default_name(item: Any, index: int) -> str:
 
 
 def layer(item: dict, class_name: str, config: dict, name: str, context: Context) -> LayerSpec:
+    operation = operators.class_of(item, class_name, config, context.writer.family)
+    if operation is not None:
+        options = operators.options_of(class_name, config)
+        options = {word: _dtype(value, name, context) if word == "dtype" else _plain(value)
+                   for word, value in options.items()}
+        return LayerSpec(operation, name, options)
     class_name, registered = _identity(item, class_name)
+    if registered in ADDONS:
+        class_name, registered = ADDONS[registered], None
+    elif class_name == "CRF" and "learn_mode" not in config:  # somebody else's: only that of keras-contrib says so
+        registered = registered or class_name
     config = {word: value for word, value in config.items() if word != "name"}
     for word in {"dtype", "input_dtype"} & config.keys():
         config[word] = _dtype(config[word], name, context)

@@ -15,13 +15,16 @@ from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
 from . import objects
 from .packings import ALIASES, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
 from .variables import EVERY_PART, parts
+from .words import LOOKUPS
 
 Path = tuple[str, ...]
 Pairs = Sequence[tuple[str, Handle]]
 Found = dict[Path, dict[str, Handle]]
 
 CLUES = {"forward_layer": "forward_*", "backward_layer": "backward_*"}
-IGNORED = {"mask", "threshold", "pruning_step", "seed_generator_state"}  # of training: pruning, dropout
+IGNORED = {  # of training: pruning, dropout; what lookup layers have in their config too
+    "mask", "threshold", "pruning_step", "seed_generator_state", "Variable",
+}
 WORDS = {word for part in EVERY_PART for word in part.names} | ALIASES.keys() | LORA_WORDS
 KERAS1_WORDS = "|".join(sorted({*KERAS1_NAMES.values(), "gamma", "beta", "W_carry", "b_carry", "betas",
                                "[at]_(?:left|right)", "[WUb]_[icfozrh]"}))
@@ -81,7 +84,8 @@ def match(spec: ModelSpec, weights: RawWeights) -> Found:
 
 
 def _pair_layers(spec: ModelSpec, weights: RawWeights) -> Iterator[tuple[LayerSpec | ModelSpec, Pairs]]:
-    filled = {name: pairs for name, pairs in weights.groups.items() if pairs}
+    lookups = {layer.name for layer in spec.layers if layer.class_name in LOOKUPS}  # whose weights the config says
+    filled = {name: pairs for name, pairs in weights.groups.items() if pairs and name not in lookups}
     must = [layer for layer in spec.layers if any(owner.names for owner in owners(layer))]
     may = [layer for layer in spec.layers if any(owner.names is None for owner in owners(layer))]
     known = {layer.name for layer in (*must, *may)}

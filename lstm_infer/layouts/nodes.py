@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..spec import Call, LayerSpec, ModelSpec, TensorRef
+from . import operators
 from .context import Context
-from .words import CONV_RECURRENT, RECURRENT
+from .words import AUGMENTATIONS, CONV_RECURRENT, RECURRENT
 
 STATEFUL = {"Bidirectional", "RNN"} | RECURRENT | CONV_RECURRENT  # classes that take [x, states, constants]
 UNSET = {"mask": (None,), "training": (None, False, 0), "initial_state": (None,), "constants": (None,)}
@@ -60,7 +61,8 @@ class _Reader:
         if kind == "__slice__" and isinstance(config, dict):
             value = config
         if value.keys() == {"start", "stop", "step"}:
-            return slice(*(self.value(value[word]) for word in ("start", "stop", "step")))
+            parts = {word: self.value(value[word]) for word in ("start", "stop", "step")}
+            return parts if operators.has_tensors(parts.values()) else slice(*parts.values())
         if kind == "__ellipsis__":
             return Ellipsis
         if kind in ("__tensor__", "__numpy__") and isinstance(config, dict):
@@ -78,13 +80,32 @@ class _Reader:
 
     # ------------------------------------------------ calls
 
-    def calls(self, layer: LayerSpec | ModelSpec, nodes: Any) -> list[Call]:
-        self.layer = layer.name
+    def calls(self, layer: LayerSpec | ModelSpec, item: Any) -> list[Call]:
+        self.layer, nodes = layer.name, item.get("inbound_nodes")
         if nodes is None or layer_is_input(layer):
             return [Call(layer.name, (), {})] if layer_is_input(layer) else []
         if not isinstance(nodes, list):
             self.fail("inbound_nodes is not a list", "one")
+        if layer.class_name.startswith((operators.PREFIX, operators.OF_TENSORFLOW)):
+            return [self.operation(layer, item, node) for node in nodes]
         return [self.call(layer, node) for node in nodes]
+
+    def operation(self, layer: LayerSpec | ModelSpec, item: Any, node: Any) -> Call:
+        """A call of an operation, whose arguments are positional and may be tensors or constants, all of them."""
+        if isinstance(node, dict) and "args" in node:
+            args, kwargs = self.value(node["args"]), self.value(node.get("kwargs") or {})
+            if not isinstance(args, list) or not isinstance(kwargs, dict):
+                self.fail("is called with args that are not a list or kwargs that are not an object", "both")
+        else:
+            kwargs = {}
+            args = [self.first(node, kwargs)]
+            if isinstance(args[0], list) and len(args[0]) == 1:  # a call that is nested one level deeper
+                args = args[0]
+        try:
+            args, kwargs = operators.call_of(item["class_name"], item.get("config", {}), args, kwargs)
+        except (TypeError, ValueError) as error:
+            self.fail(str(error), "an operation as TensorFlow writes it")
+        return Call(layer.name, tuple(args), kwargs)
 
     def call(self, layer: LayerSpec | ModelSpec, node: Any) -> Call:
         if isinstance(node, dict) and "args" in node:
@@ -100,6 +121,8 @@ class _Reader:
         if layer.class_name in STATEFUL:
             args, kwargs = self.states(layer, args, kwargs)
         kwargs = {word: value for word, value in kwargs.items() if not _unset(word, value)}
+        if layer.class_name in AUGMENTATIONS and self.context.writer.family == "keras3":
+            kwargs.pop("training", None)  # Keras 3 writes its default, which is True, and ignores it in predict()
         return Call(layer.name, tuple(args), kwargs)
 
     def first(self, node: Any, kwargs: dict) -> Any:
@@ -159,7 +182,7 @@ def read(config: dict, items: list, layers: Sequence[LayerSpec | ModelSpec],
     """Calls, inputs and outputs of a functional model."""
     reader = _Reader(layers, context)
     calls = [call for layer, item in zip(layers, items, strict=True)
-             for call in reader.calls(layer, item.get("inbound_nodes"))]
+             for call in reader.calls(layer, item)]
     reader.layer = str(config.get("name"))
     ends = [_structure(reader, config.get(word)) for word in ("input_layers", "output_layers")]
     counts: dict[str, int] = {}

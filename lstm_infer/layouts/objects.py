@@ -18,7 +18,9 @@ from .variables import parts
 Path = tuple[str, ...]
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: TensorFlow 2.12 to 2.14
 OLD_CLASSES = {"lstm": "cu_dnnlstm", "gru": "cu_dnngru", "group_query_attention": "grouped_query_attention"}
-NOT_WEIGHTS = re.compile(r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)")
+NOT_WEIGHTS = re.compile(  # random numbers; what `vocabularies` reads; summaries; masks of pruning
+    r"(^|/)_?(seed|random)_generator(_\d+)?(/|$)|(^|/)(text_vectorization|string_lookup|integer_lookup)(_\d+)?(/|$)"
+    r"|(^|/)(discretization|prune_low_magnitude)(_\d+)?$")
 
 
 def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]:
@@ -37,9 +39,15 @@ def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]
 
 
 def snake_case(class_name: str) -> str:
+    class_name = "CRF" if class_name == "AddonsCRF" else class_name
     name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def kind_of(layer: LayerSpec | ModelSpec) -> str:
+    """What the groups of a layer's class are called."""
+    return snake_case((layer.wrapped_in if isinstance(layer, LayerSpec) else None) or layer.class_name)
 
 
 def owns_arrays(layer: LayerSpec | ModelSpec) -> bool | None:
@@ -90,8 +98,8 @@ class _Reader:
         if all(layer.name in named for layer in wanted) and len(named) == len(groups):
             return [(layer, named[layer.name]) for layer in wanted]
         pairs = []
-        for kind in dict.fromkeys(snake_case(layer.class_name) for layer in wanted):
-            same = [layer for layer in layers if snake_case(layer.class_name) == kind]
+        for kind in dict.fromkeys(kind_of(layer) for layer in wanted):
+            same = [layer for layer in layers if kind_of(layer) == kind]
             numbered = self.numbered(groups, kind)
             if len(numbered) != len(same) and any(map(owns_arrays, same)):
                 self.fail(", ".join(layer.name for layer in same[:8]),
@@ -112,6 +120,7 @@ class _Reader:
     def layer(self, layer: LayerSpec | ModelSpec, base: str, path: Path) -> None:
         if isinstance(layer, ModelSpec):
             return self.model(layer, base, path)
+        base = _join(base, "layer") if layer.wrapped_in else base
         own = parts(layer.class_name, layer.config, layer.registered_name)
         if own is None:
             return self.as_found(base, path)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .words import AUGMENTATIONS
+
 Config = Mapping[str, Any]
 
 
@@ -104,6 +106,20 @@ def _multi_head(config: Config) -> tuple[Part, ...]:
     return tuple(Part(_kernel(config), label, stores.get(label, f"{label}_dense")) for label in labels)
 
 
+def _reservoir(config: Config) -> tuple[str, ...]:
+    return ("~recurrent_kernel", "~kernel", *_on(config, "use_bias", "~bias"))
+
+
+def _normalised_lstm(config: Config) -> tuple[Part, ...]:
+    norms = ("kernel_norm", "recurrent_norm", "state_norm")
+    return (Part(_recurrent(config)), *(Part(("gamma", "beta"), norm, norm) for norm in norms))
+
+
+def _addons_crf(config: Config) -> tuple[Part, ...]:
+    own = Part(("chain_kernel", *_on(config, "use_boundary", "left_boundary", "right_boundary")))
+    return (own, *((Part(_kernel({}), "dense", "_dense_layer"),) if config.get("use_kernel", True) else ()))
+
+
 def _reversible(config: Config) -> tuple[str, ...]:
     own = _embedding(config)
     if config.get("tie_weights", True):
@@ -133,6 +149,13 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "Attention": _attention,
     "AdditiveAttention": lambda c: _on(c, "use_scale", "scale"),
     "Normalization": lambda c: () if c.get("mean") is not None else ("~mean", "~variance", "~count"),
+    "CRF": lambda c: ("kernel", "chain_kernel", *_bias(c), *_on(c, "use_boundary", "left_boundary", "right_boundary")),
+    "PeepholeLSTMCell": lambda c: (
+        *_recurrent(c), *(f"{gate}_gate_peephole_weights" for gate in ("input", "forget", "output"))),
+    "NASCell": lambda c: ("recurrent_kernel", "kernel", *(("bias",) if c.get("use_bias") else ()),
+                          *(("projection_weights",) if c.get("projection") else ())),
+    "ESNCell": lambda c: _reservoir(c),
+    "Discretization": lambda c: ("~summary",) if c.get("bin_boundaries") is None else (),
     "SpectralNormalization": lambda c: ("~vector_u",),
     "Highway": lambda c: ("W", "W_carry", *_on(c, "use_bias", "b", "b_carry")),  # Keras 1 only
     "MaxoutDense": lambda c: ("W", *_on(c, "use_bias", "b")),
@@ -142,16 +165,21 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
 PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
                     lambda c: (Part(_recurrent(c), store="cell"),)),
+    "ESN": lambda c: (_part(_reservoir(c))[0]._replace(store="cell"),),
+    "LayerNormLSTMCell": _normalised_lstm,
+    "LayerNormSimpleRNNCell": lambda c: (Part(_recurrent(c)), Part(("gamma",), "layernorm", "layernorm")),
+    "AddonsCRF": _addons_crf,
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
 }
 # no arrays of their own: wrappers and RNN have those of their children
-WEIGHTLESS = frozenset("""
+WEIGHTLESS = AUGMENTATIONS | frozenset("""
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
-    Cropping2D Cropping3D Discretization Dot Dropout ELU Flatten GaussianDropout GaussianNoise
+    Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-    GlobalMaxPooling3D Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking MaxPooling1D MaxPooling2D
-    MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape SlicingOpLambda Softmax
+    GlobalMaxPooling3D HashedCrossing Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking
+    MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum Multiply Permute ReLU RNN RepeatVector Rescaling Reshape
+    SlicingOpLambda Softmax
     SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells StringLookup Subtract TFOpLambda
     TensorFlowOpLayer TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
     UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
@@ -178,4 +206,4 @@ def _part(names: tuple[str, ...]) -> tuple[Part, ...]:
 EVERY_PART = tuple(  # with every option on: the words that array names are made of
     part for class_name in (*SIMPLE, *PARTS) for mode in ("int8", "int4/2", "float8", "awq/4/2", "float32")
     for part in parts(class_name, {"dtype": f"{mode}_from_float32", "renorm": True, "bias_axes": "a", "use_scale": True,
-                                   "tie_weights": False, "score_mode": "concat"}) or ())
+                                   "tie_weights": False, "score_mode": "concat", "projection": 1}) or ())

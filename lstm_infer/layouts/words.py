@@ -16,6 +16,17 @@ CLASSES = {  # old class name: (today's, words that the old one implies)
     "SyncBatchNormalization": ("BatchNormalization", {}), "GroupedQueryAttention": ("GroupQueryAttention", {}),
 }
 MODELS = {"Sequential": "Sequential", "Model": "Functional", "Functional": "Functional", "Container": "Functional"}
+ADDONS = {  # of TensorFlow Addons: registered name: what it is called here
+    **{f"Addons>{name}": name for name in ("PeepholeLSTMCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell",
+                                           "ESNCell", "ESN")},
+    "Addons>CRF": "AddonsCRF",
+}
+AUGMENTATIONS = frozenset("""
+    AugMix CutMix MixUp RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform
+    RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective
+    RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
+""".split())  # noqa: SIM905
+LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
 TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
 
 KERAS1 = {  # of every class that is Keras's own

@@ -7,7 +7,7 @@ Everything is written beside this file (or into $GOLDEN_DIR). Never record again
 
 To add a case, write a function that returns a model and decorate it with `@case(...)`. Its inputs follow from the
 names of the model's inputs (`values_for`): `padded...` holds masked timesteps, `ids...` integers with zeros as padding,
-`mask...` booleans, `wide...` numbers up to +-6, anything else plain normal numbers.
+`mask...` booleans, `wide...` numbers up to +-6, `text...` words, `sentence...` several in a row, anything else plain normal numbers.
 """
 
 import os
@@ -1024,6 +1024,174 @@ def pooling1d_channels_first():
                           L.MaxPooling1D(2, **first)(inputs), L.AveragePooling1D(2, **first)(inputs)])
 
 
+# --- preprocessing ----------------------------------------------------------------------------------------------------
+
+WORDS = "the cat sat on a mat and saw two dogs".split()
+
+
+@case(forms=ALL)
+def normalization():
+    inputs = x(4, 3)
+    given = {"mean": [1.0, -1.0, 0.5], "variance": [2.0, 0.25, 0.0]}
+    layers = [L.Normalization(), L.Normalization(axis=(1, 2)), L.Normalization(axis=None), L.Normalization(**given),
+              L.Normalization(axis=1, invert=True), L.Rescaling(0.5, offset=-1.0), L.Rescaling([1.0, 2.0, 3.0])]
+    for layer in layers[:3] + layers[4:5]:
+        layer.adapt(np.random.default_rng(1).normal(2, 3, (9, 4, 3)).astype(np.float32))
+    return model(inputs, [L.LSTM(2)(layers[0](inputs)), *(layer(inputs) for layer in layers)])
+
+
+@case(forms=WHOLE)
+def bins():
+    inputs, one = x(4, name="wide"), x(1, name="wide_one")
+    edges = [-3.0, -0.5, 0.0, 2.5]
+    learnt = L.Discretization(num_bins=4)
+    learnt.adapt(np.random.default_rng(1).normal(0, 3, (50, 4)).astype(np.float32))
+    outputs = [L.Discretization(bin_boundaries=edges, output_mode=mode)(inputs) for mode in ("int", "multi_hot", "count")]
+    return model([inputs, one], [*outputs, L.Discretization(bin_boundaries=edges, output_mode="one_hot")(one),
+                                 learnt(inputs)])
+
+
+@case(forms=WHOLE)
+def encoded_categories():
+    inputs, one = x(5, name="ids", dtype="int32"), x(1, name="ids_one", dtype="int32")
+    return model([inputs, one], [L.CategoryEncoding(9, output_mode=mode)(inputs) for mode in ("multi_hot", "count")] + [
+        L.CategoryEncoding(9, output_mode="one_hot")(one), L.Hashing(7)(inputs), L.Hashing(7, salt=133)(inputs),
+        L.Hashing(7, mask_value=0, output_mode="count")(inputs),
+        L.IntegerLookup(vocabulary=[3, 1, 7], mask_token=0)(inputs),
+        L.IntegerLookup(vocabulary=[3, 1, 7], num_oov_indices=3, output_mode="count")(inputs)])
+
+
+@case(forms=WHOLE)
+def looked_up_words():
+    inputs, one = x(5, name="text", dtype="string"), x(1, name="text_one", dtype="string")
+    number = x(1, name="ids_number", dtype="int64")
+    some = WORDS[:6]
+    weights = [0.5, 1.0, 2.0, 0.25, 3.0, 1.5]
+    lookups = [L.StringLookup(vocabulary=some), L.StringLookup(vocabulary=some, mask_token="dogs", num_oov_indices=3),
+               L.StringLookup(vocabulary=some, output_mode="multi_hot", num_oov_indices=2),
+               L.StringLookup(vocabulary=some, output_mode="tf_idf", idf_weights=weights),
+               L.StringLookup(vocabulary=some, output_mode="count", max_tokens=12, pad_to_max_tokens=True)]
+    embedded = L.Embedding(7, 3)(lookups[0](inputs))
+    return model([inputs, one, number], [L.GRU(2)(embedded), *(lookup(inputs) for lookup in lookups), L.Hashing(9)(inputs),
+                                         L.Hashing(9, salt=[5, 7], mask_value="cat", output_mode="one_hot")(one),
+                                         L.HashedCrossing(11)([one, number])])
+
+
+@case()
+def learnt_words():
+    """Vocabularies that are not in the config: the first layer of its class has one there, the second in a file."""
+    inputs = x(5, name="text", dtype="string")
+    learnt, numbers = L.StringLookup(mask_token=""), L.IntegerLookup(output_mode="count")
+    learnt.adapt(np.array([WORDS[:7] * 2 + WORDS]))
+    numbers.adapt(np.array([[1, 2, 2, 5]]))
+    ids = L.StringLookup(vocabulary=WORDS[:5])(inputs)
+    return model(inputs, [ids, learnt(inputs), numbers(ids)])
+
+
+def vectorized(inputs, **options):
+    layer = L.TextVectorization(**options)
+    layer.adapt(["The cat sat on a mat.", "And the cat saw: two dogs!", "the mat, the cat"])
+    return layer(inputs)
+
+
+@case(as_written=True)
+def text_lstm():
+    inputs = x(1, name="sentence", dtype="string")
+    y = vectorized(inputs, max_tokens=9, output_sequence_length=6)
+    return model(inputs, L.Dense(2)(L.LSTM(3)(L.Embedding(9, 4, mask_zero=True)(y))))
+
+
+@case()
+def text_options():
+    inputs = x(1, name="sentence", dtype="string")
+    return model(inputs, [
+        vectorized(inputs, ngrams=2, output_mode="count"), vectorized(inputs, standardize=None, output_mode="multi_hot"),
+        vectorized(inputs, output_mode="tf_idf"), vectorized(inputs, split="character", output_sequence_length=4),
+        vectorized(inputs, standardize="lower", output_mode="count", max_tokens=20, pad_to_max_tokens=True),
+        L.TextVectorization(vocabulary=WORDS, ngrams=2 if KERAS_2 else (1, 3), standardize="strip_punctuation", output_sequence_length=5)(
+            inputs)])
+
+
+@case()
+def text_in_a_nested_model():
+    inner = x(1, name="sentence_inside", dtype="string")
+    words = vectorized(inner, output_sequence_length=5)
+    inner = k.Model(inner, L.Embedding(12, 3)(words))
+    inputs = x(1, name="sentence", dtype="string")
+    return model(inputs, [L.GRU(2)(inner(inputs)), vectorized(inputs, max_tokens=5, output_sequence_length=3)])
+
+
+@case()
+def augmentation():
+    inputs = x(4, 5, 2, name="wide")
+    y = L.RandomContrast(0.2)(L.RandomZoom(0.2)(L.RandomRotation(0.1)(L.RandomFlip()(inputs))))
+    return model(inputs, L.Dense(3)(L.Flatten()(L.RandomTranslation(0.2, 0.1)(y))))
+
+
+# --- operations that are recorded among the layers ---------------------------------------------------------------------
+
+@case(forms=WHOLE, only="keras3")
+def operations():
+    o, inputs = k.ops, x(5, 4)
+    h = L.LSTM(4, return_sequences=True)(inputs)
+    return model(inputs, [
+        h[:, -1], h[:, ::2, 1:], h[..., None, 0], 1 - h, h * 2.0 + 1, -h, h**2, 1 / (h * h + 1), o.tanh(h), o.exp(h),
+        o.sqrt(o.abs(h)), o.maximum(h, 0.1), o.where(h > 0, h, 0.0), o.clip(h, -0.1, 0.1), o.cast(h > 0, "int32"),
+        o.mean(h, axis=1), o.sum(h, axis=(1, 2)), o.max(h, axis=-1, keepdims=True), o.std(h, axis=1), o.argmax(h, axis=-1),
+        o.logsumexp(h, axis=1), o.cumsum(h, axis=1), o.norm(h, axis=-1), o.softmax(h, axis=1), o.softmax(h),
+        o.relu(h), o.gelu(h), o.silu(h), o.log_softmax(h), o.layer_normalization(h)])
+
+
+@case(forms=WHOLE, only="keras3")
+def operations_on_shapes():
+    o, inputs = k.ops, x(5, 4)
+    h = L.GRU(4, return_sequences=True)(inputs)
+    return model(inputs, flat([
+        o.reshape(h, (-1, 2, 10)), o.transpose(h, (0, 2, 1)), o.expand_dims(h, (1, -1)), o.squeeze(h[:, :1], 1),
+        o.concatenate([h, inputs], axis=-1), o.stack([h, inputs], axis=1), o.split(h, [1, 3], axis=-1),
+        o.unstack(h, axis=-1), o.tile(h, (1, 2, 1)), o.repeat(h, 2, axis=1), o.flip(h, axis=1), o.roll(h, 1, axis=1),
+        o.pad(h, ((0, 0), (1, 0), (0, 2))), o.take(h, [2, 0], axis=1), o.sort(h, axis=1), o.top_k(h, 2),
+        o.one_hot(o.argmax(h, axis=-1), 4), o.moveaxis(h, 1, 2)]))
+
+
+@case(forms=WHOLE, only="keras3")
+def operations_of_products():
+    o, inputs = k.ops, x(5, 4)
+    h = L.SimpleRNN(4, return_sequences=True)(inputs)
+    scores = o.softmax(o.matmul(h, o.transpose(inputs, (0, 2, 1))) / 2.0)
+    matrix = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    return model(inputs, [scores, scores @ h, o.einsum("btf,bsf->bts", h, inputs), o.einsum("btf,btf->b", h, inputs),
+                          o.dot(h, matrix), o.tensordot(h, matrix, axes=1), o.normalize(h, axis=-1)])
+
+
+@case(forms=WHOLE, only="keras2")
+def tf_operations():
+    inputs = x(5, 4)
+    h = L.LSTM(4, return_sequences=True)(inputs)
+    size = tf.shape(h)
+    return model(inputs, flat([
+        h[:, -1], h[:, ::2, 1:], h[..., tf.newaxis, 0], 1 - h, h * 2.0 + 1, -h, h**2, tf.tanh(h), tf.exp(h), h / 3.0,
+        tf.where(h > 0, h, 0.0), tf.clip_by_value(h, -0.1, 0.1), tf.cast(h > 0, tf.int32), tf.reduce_mean(h, axis=1),
+        tf.reduce_sum(h, axis=[1, 2]), tf.reduce_max(h, axis=-1, keepdims=True), tf.argmax(h, axis=-1), tf.nn.softmax(h),
+        tf.nn.softmax(h, axis=1), tf.nn.gelu(h), tf.math.l2_normalize(h, axis=-1), tf.matmul(h, inputs, transpose_b=True),
+        tf.reshape(h, tf.stack([size[0], size[1] * size[2]])), tf.concat([h, inputs], -1), tf.stack([h, inputs], axis=1),
+        tf.split(h, 2, axis=-1), tf.unstack(h, axis=1)[0], tf.transpose(h, [0, 2, 1]), tf.gather(h, [2, 0], axis=1),
+        tf.pad(h, [[0, 0], [1, 0], [0, 2]]), tf.tile(tf.expand_dims(h[:, 0], 1), [1, size[1], 1]),
+        k.backend.mean(h, axis=1), k.backend.batch_dot(h, tf.transpose(inputs, [0, 2, 1])), k.backend.hard_sigmoid(h)]))
+
+
+@case(only="keras2")
+def tf_operations_forget_masks():
+    inputs, y = ids()
+    return model(inputs, [L.LSTM(2)(tf.tanh(y)), L.LSTM(2)(y)])
+
+
+@case(only="keras3")
+def operations_forget_masks():
+    inputs, y = ids()
+    return model(inputs, [L.LSTM(2)(k.ops.tanh(y)), L.LSTM(2)(y)])
+
+
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
 @case(floatx="float64")
@@ -1274,6 +1442,9 @@ def values_for(tensor, rows, nth, rng):
     """Random values for one model input; `nth` (input, call) rotates the padding patterns, so that masks differ."""
     name = tensor.name.split(":")[0]
     shape = (rows, *(5 if size is None else int(size) for size in tensor.shape[1:]))
+    if name.startswith(("text", "sentence")):
+        words = rng.choice([*WORDS, "Cat!", "zebra", "", "\u00c4h-ha"], (*shape, 1 if name.startswith("text") else 7))
+        return np.array([" ".join(some) for some in words.reshape(-1, words.shape[-1])]).reshape(shape)
     dtype = np.dtype(getattr(tensor.dtype, "name", tensor.dtype))
     if name.startswith(("ids", "mask")):
         keep = counting_steps(int(np.prod(shape[:-1])), shape[-1], nth, False).reshape(shape)
@@ -1288,6 +1459,8 @@ def values_for(tensor, rows, nth, rng):
 def random_weight(variable, scale, rng):
     """Biases and statistics are random too; large kernels are scaled down, so that nothing saturates."""
     name, shape = variable.name.split("/")[-1].split(":")[0], tuple(variable.shape)
+    if name in ("mean", "variance", "count", "summary") or None in shape:
+        return np.asarray(variable)  # learnt by `adapt`
     if name in ("moving_variance", "gamma"):
         return rng.uniform(0.5, 1.5, shape)
     if "kernel" in name:
@@ -1305,6 +1478,7 @@ def arrays(answer):
 
 
 def answer(case, model, inputs):
+    inputs = [tf.constant(array) if array.dtype.kind == "U" else array for array in inputs]
     fed = {tensor.name: array for tensor, array in zip(model.inputs, inputs)} if case.named else inputs
     fed = fed[0] if len(fed) == 1 else fed
     answers = [np.asarray(a) for a in arrays(model.predict(fed, batch_size=len(inputs[0]), verbose=0))]
@@ -1345,7 +1519,9 @@ def record(case):
     k.backend.set_floatx(case.floatx)
     k.mixed_precision.set_global_policy(case.policy or case.floatx)
     model = case.build()
-    model.set_weights([random_weight(v, case.weight_scale, rng) for v in model.weights])
+    for variable in model.weights:
+        if hasattr(variable, "assign"):  # a vocabulary has none
+            variable.assign(random_weight(variable, case.weight_scale, rng))
     if case.settle:
         case.settle(model)
         for variable in model.weights:

@@ -1,0 +1,107 @@
+"""Record what other Keras releases answer that `record.py` does not run on: small models in the same layout.
+
+    python record_others.py addons      needs tensorflow 2.15 and tensorflow_addons 0.23 (Python 3.9 to 3.11)
+    python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
+    python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
+
+Never record again to make a test pass: see README.md.
+"""
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+FOLDER = Path(os.environ.get("GOLDEN_DIR", Path(__file__).resolve().parent))
+k, rng = tf.keras, np.random.default_rng(5)
+
+
+def record(name, inputs, outputs, values, forms):
+    model = k.Model(inputs, outputs)
+    model.set_weights([rng.normal(0, 0.6, w.shape).astype(np.float32) for w in model.get_weights()])
+    write(name, model, values, forms)
+
+
+def write(name, model, values, forms):
+    answers = model.predict(values)
+    answers = answers if isinstance(answers, list) else [answers]
+    for form in forms:
+        path = FOLDER / f"{name}.{form}"
+        model.save(str(path), **({"include_optimizer": False} if form == "h5" else {}))
+        if form == "keras":
+            deflate(path)
+    named = {f"output_{n}": answer for n, answer in enumerate(answers)}
+    np.savez_compressed(FOLDER / f"{name}.npz", input_0=values, **named)
+
+
+def deflate(path):
+    """The same members, compressed, as in `record.py`."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in members:
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
+
+
+def addons():
+    import tensorflow_addons as tfa
+
+    values = rng.normal(size=(4, 6, 3)).astype(np.float32)
+    cells = {
+        "peephole": lambda: tfa.rnn.PeepholeLSTMCell(3), "layer_norm_lstm": lambda: tfa.rnn.LayerNormLSTMCell(4),
+        "layer_norm_simple": lambda: tfa.rnn.LayerNormSimpleRNNCell(3), "esn": lambda: tfa.rnn.ESNCell(5, leaky=0.6),
+        "nas": lambda: tfa.rnn.NASCell(3, projection=2, use_bias=True),
+    }
+    for name, cell in cells.items():
+        x = k.Input((6, 3))
+        backwards = k.layers.RNN(cell(), return_sequences=True, return_state=True, go_backwards=True)(x)
+        both = k.layers.Bidirectional(k.layers.RNN([cell(), k.layers.GRUCell(2)]))(x)
+        forms = ("keras",) if name in ("esn", "nas") else ("h5", "keras")
+        record(f"addons_{name}", x, [*backwards, both], values, forms)
+    x = k.Input((6, 3))
+    outputs = [*tfa.layers.CRF(4)(x), tfa.layers.ESN(5, return_sequences=True)(x)]
+    outputs += tfa.layers.CRF(3, use_kernel=False, use_boundary=False)(x)
+    record("addons_crf", x, outputs, values, ("h5", "keras"))
+    lengths = np.arange(1, 7)
+    ids = np.where(np.arange(6) < lengths[:, None], rng.integers(1, 5, (6, 6)), 0)
+    x = k.Input((6,))
+    y = k.layers.LSTM(3, return_sequences=True)(k.layers.Embedding(5, 2, mask_zero=True)(x))
+    record("addons_crf_masked", x, tfa.layers.CRF(4)(y), ids, ("keras",))
+
+
+def pruned():
+    from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
+
+    values = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    for name, inner, forms in (("dense", k.layers.Dense(4), ("h5", "keras")), ("gru", k.layers.GRU(4), ("keras",))):
+        layers = [prune_low_magnitude(inner, input_shape=(5, 3)), k.layers.LSTM(3), prune_low_magnitude(k.layers.Dense(2))]
+        model = k.Sequential(layers if name == "dense" else layers[::2])
+        model.set_weights([w if w.shape == () else rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+        write(f"pruned_{name}", model, values, forms)
+
+
+def tf23():
+    x = k.Input((5, 4))
+    h = k.layers.LSTM(4, return_sequences=True)(x)
+    size = tf.shape(h)
+    outputs = [
+        h[:, -1], h[:, ::2, 1:], h[..., tf.newaxis, 1:], 1 - h, h * 2.0, -h, h**2, tf.tanh(h), h / 3.0,
+        tf.where(h > 0, h, tf.zeros_like(h)), tf.clip_by_value(h, -0.1, 0.1), tf.cast(h > 0, tf.int32),
+        tf.reduce_mean(h, axis=1, keepdims=True), tf.reduce_sum(h, axis=[1, 2]), tf.nn.softmax(h),
+        tf.matmul(h, x, transpose_b=True), tf.einsum("btf,bsf->bts", h, x),
+        tf.tensordot(h, [[1.0], [2.0], [3.0], [4.0]], 1),
+        tf.reshape(h, [size[0], size[1] * size[2]]), tf.concat([h, x], -1), tf.stack([h, x], axis=1),
+        *tf.split(h, 2, axis=-1), tf.unstack(h, axis=1)[0], tf.transpose(h, [0, 2, 1]), tf.gather(h, [2, 0], axis=1),
+        tf.pad(h, [[0, 0], [1, 0], [0, 2]]), tf.tile(h, [1, 2, 1]), tf.one_hot(tf.argmax(h, -1), 4), tf.reverse(h, [1]),
+        tf.squeeze(tf.slice(h, [0, 0, 0], [-1, 1, -1]), 1), k.backend.batch_dot(h, x, axes=2),
+    ]  # fmt: skip
+    record("tf23_operations", x, outputs, rng.normal(size=(3, 5, 4)).astype(np.float32), ("h5",))
+
+
+if __name__ == "__main__":
+    {"addons": addons, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
