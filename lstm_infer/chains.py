@@ -5,16 +5,20 @@ computes only if everything it is given is just what it should be; else it retur
 or says what is wrong.
 """
 
+from time import perf_counter
+
 import numpy as np
 
-from .layers.base import Tensor, shape_fits, watchers
+from .layers import LAYERS
+from .layers.base import Tensor, shape_fits, watch
 from .layers.core import Dense, Identity
 from .layers.lines import Link, make_stepper
 from .layers.recurrent import RNN
-from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH
+from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH, SOON
 
 MOST_SIZES = 64
 """Batch sizes and shapes that a chain remembers."""
+OURS = frozenset(LAYERS.values())
 
 
 class Chain:
@@ -28,9 +32,9 @@ class Chain:
     """
 
     def __init__(self, model, key):
-        self._model, self._key = model, key
+        self._model, self._key, self._ended = model, key, 0.0
         self.forget()
-        watchers.add(self)
+        watch(self)
 
     def step(self, x_t, state):
         """Compute one timestep.
@@ -46,7 +50,7 @@ class Chain:
         (y_t, new state), or None
         """
         try:
-            return (self._steps.get(len(x_t)) or self._prepare(len(x_t)))(x_t, state)
+            return (self._steps.get(len(x_t)) or self._prepare(x_t))(x_t, state)
         except (KeyError, TypeError, ValueError):  # a strange state, or None in place of an output and new states
             return None
 
@@ -82,20 +86,23 @@ class Chain:
         functions = self._sequences.get(x.shape)
         if functions is None:
             functions = self._prepare_sequences(x.shape)
+        soon = perf_counter() < self._ended + SOON
         for compute in functions:
-            x = compute(x, threads)
+            x = compute(x, threads, soon)
+        self._ended = perf_counter()
         return x if functions else None
 
-    def _prepare(self, rows):
-        """Return a function of x_t and the state for batches of so many rows."""
-        steps = self._steps  # if weights change meanwhile, another dict takes its place
+    def _prepare(self, x_t):
+        """Return a function of x_t and the state for batches of as many rows."""
+        if type(x_t) is not np.ndarray:
+            return _nothing
+        steps, rows = self._steps, len(x_t)  # if weights change meanwhile, another dict takes its place
         self._model.check_ready()
         layers = _line_of(self._model)
         links = [_link(layer) for layer in layers]
         keys = [self._key(layer) for layer in layers if isinstance(layer, RNN)]
         function = make_stepper(links, keys, rows) if links else _nothing
-        if len(steps) < MOST_SIZES:
-            steps[rows] = function
+        _remember(steps, rows, function)
         return function
 
     def _prepare_sequences(self, shape):
@@ -105,18 +112,23 @@ class Chain:
         for layer in _line_of(self._model) if self._takes(shape) else []:
             if isinstance(layer, RNN):
                 functions.append(layer.cell.runner(shape, layer.return_sequences, layer.go_backwards))
-                shape = (*shape[: 2 if layer.return_sequences else 1], layer.units)
+                shape = (*shape[: 2 if layer.return_sequences else 1], layer.cell.units)
             else:
                 functions.append(layer.runner(shape))
                 shape = (*shape[:-1], layer.units)
-        if len(sequences) < MOST_SIZES:
-            sequences[given] = functions
+        _remember(sequences, given, functions)
         return functions
 
     def _takes(self, shape):
         """Whether the model takes inputs of a shape, few enough to be computed at once, and carries no state."""
         fits = shape_fits(shape, (None, *self._model.inputs[0].shape[1:])) and len(shape) == 3
         return fits and 0 < shape[0] <= ROWS_AT_ONCE and shape[1] > 0 and not self._model.is_stateful
+
+
+def _remember(known, size, made):
+    if len(known) >= MOST_SIZES:
+        known.clear()
+    known[size] = made
 
 
 def _nothing(x_t, state):
@@ -144,8 +156,12 @@ def _line_of(model):
 
 
 def _can_be_a_link(layer):
+    """Whether a layer is one of ours, whose methods nobody has overridden, and has a kernel for lines."""
+    if type(layer) not in OURS:
+        return False
     if isinstance(layer, RNN):
-        return getattr(layer.cell, "packed", None) is not None and not layer.time_major
+        is_fused = type(layer.cell) in OURS and getattr(layer.cell, "packed", None) is not None
+        return is_fused and not layer.time_major
     if isinstance(layer, Dense):
-        return layer.packed is not None and layer.last is None
+        return layer.packed is not None and layer.last is None and layer.scheme is None
     return isinstance(layer, Identity)

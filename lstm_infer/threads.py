@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import sys
 import threading
 from queue import SimpleQueue
 
@@ -79,7 +80,10 @@ class _Crew:
         self._lock, self._idle, self._number, self._cores = threading.Lock(), [], 0, None
         self.callers, self._helpers = set(), set()  # of the threads' numbers
 
-    def hire(self, wanted):
+    def hire(self, wanted, helpers):
+        """Move up to so many idle helpers, some of them new, to the list `helpers`."""
+        if sys.is_finalizing():  # when their threads are no more
+            return
         if self._cores is None:
             self._cores = available()
         with self._lock:
@@ -91,18 +95,22 @@ class _Crew:
             try:
                 while len(self._idle) < wanted and self._number < most:
                     helper = Helper(self)
-                    self._idle.append(helper)
                     self._helpers.add(helper.ident)
                     self._number += 1
+                    self._idle.append(helper)
             except RuntimeError:  # the process may have no more threads, or is about to end
                 pass
-            hired = self._idle[:wanted]
-            del self._idle[:wanted]
-            return hired
+            _move(min(wanted, len(self._idle)), self._idle, helpers)
 
     def release(self, helpers):
+        """Take helpers back: the list is empty then."""
         with self._lock:
-            self._idle.extend(helpers)
+            _move(len(helpers), helpers, self._idle)
+
+
+def _move(number, source, target):
+    """Move the last elements of a list to another, all or none: interrupts come between two steps of Python's."""
+    target.extend(map(source.pop, [-1] * number))
 
 
 _crew = _Crew()
@@ -117,7 +125,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
 
 
-def together(parts, function, give_up=None, at_once=None):
+def together(parts, function, give_up=None, apart=False, at_once=None):
     """Call ``function(part, parts)`` in several threads at once and wait for all.
 
     Parameters
@@ -128,6 +136,8 @@ def together(parts, function, give_up=None, at_once=None):
         Called with (0, parts) in this thread, with (1, parts), ... in others.
     give_up : callable, optional
         Called when a part has failed: sends home those that wait for it.
+    apart : bool
+        Whether the parts wait for each other, so that each should have a CPU to itself (`_placed`).
     at_once : object, optional
         Makes short calls shorter: its ``mailbox()`` makes a mailbox for each thread to linger at, and
         ``compute(mailboxes)`` computes all parts through those, or returns False if some thread does not linger.
@@ -162,25 +172,25 @@ def together(parts, function, give_up=None, at_once=None):
         try:
             if is_new:
                 is_new = False
-                helpers = crew.hire(parts - 1)
-                if at_once is not None and _linger(helpers, at_once) and at_once.compute([h.mailbox for h in helpers]):
-                    break
-                for helper in helpers:
-                    helper.call()
-                tasks = [_Task(functools.partial(run, number)) for number in range(1, len(helpers) + 1)]
-                # interrupts come between two steps of Python's, and this is one: who has begun is known to have
-                begun.extend(map(SimpleQueue.put, [helper.tasks for helper in helpers], tasks))
-                function(0, len(helpers) + 1)
+                crew.hire(parts - 1, helpers)
+                if at_once is None or not (_linger(helpers, at_once) and at_once.compute([h.mailbox for h in helpers])):
+                    for helper in helpers:
+                        helper.call()
+                    work = _placed(run, helpers) if apart else run
+                    tasks = [_Task(functools.partial(work, number)) for number in range(1, len(helpers) + 1)]
+                    begun.extend(map(SimpleQueue.put, [helper.tasks for helper in helpers], tasks))  # as in `_move`
+                    function(0, len(helpers) + 1)
             elif give_up is not None:
                 give_up()
             for task in tasks[: len(begun)]:
                 task.wait()
+            if not begun:
+                crew.release(helpers)
+            if not is_inside:
+                crew.callers.discard(threading.get_ident())
             is_over = True
         except BaseException as error:  # noqa: BLE001
             failure = error
-    crew.release(helpers[len(begun) :])
-    if not is_inside:
-        crew.callers.discard(threading.get_ident())
     errors = [failure, *(task.take_error() for task in tasks)]
     try:
         for error in errors:
@@ -212,29 +222,33 @@ def _find_cpu():
 _cpu = _find_cpu()
 
 
-def apart(function):
-    """Return `function`, a part of a call whose parts wait for each other, such that each has a CPU to itself.
+def _placed(run, helpers):
+    """Return `run`, which helpers do, such that each of them and this thread have CPUs of their own meanwhile.
 
     The system may wake a thread on the CPU of whoever wakes it, and leave both there as long as they look busy: then
     two threads that wait for each other are ten times slower than one (measured in a virtual machine). So each stays on
-    a CPU of its own while the call lasts; where there are too few, they are left to the system.
+    a CPU of its own while the call lasts; where there are too few, they are left to the system. The first helper sees
+    to this thread, too: a helper gets no interrupts, which could leave things as they are.
     """
-    here = _cpu()
-    if here < 0 or not hasattr(os, "sched_setaffinity"):
-        return function
+    here, caller = _cpu(), threading.get_native_id()
+    if here < 0 or not hasattr(os, "sched_setaffinity") or not helpers:
+        return run
     allowed = os.sched_getaffinity(0)
     cpus = [here, *_on_other_cores(here, frozenset(allowed))]
+    if len(helpers) >= len(cpus):
+        return run
 
-    def placed(part, parts):
-        if parts > len(cpus):
-            return function(part, parts)
+    def placed(part):
+        places = {threading.get_native_id(): cpus[part], **({caller: here} if part == 1 else {})}
         try:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, {cpus[part]})  # of this thread alone
-            return function(part, parts)
+            for thread, cpu in places.items():
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(thread, {cpu})
+            run(part)
         finally:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, allowed)
+            for thread in places:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(thread, allowed)
 
     return placed
 
@@ -268,6 +282,11 @@ def each(threads, items, function):
             function(item)
 
     together(threads, work, give_up=stopped.set)
+
+
+def cpus():
+    """Return how many logical cores this process may use now."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available():

@@ -64,6 +64,13 @@ def random_array(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def share_everything(monkeypatch):
+    """Let threads share the units of every timestep, however little there is to do."""
+    for name in ("SHARED_WORK", "QUICK_WORK", "STEP_WORK", "PAUSE"):
+        monkeypatch.setattr(sequences, name, 0)
+    monkeypatch.setattr(sequences, "cpus", lambda: 64)
+
+
 def random_states(kind, batch, units, seed=2):
     return list(random_array(reference.CELLS[kind].states, batch, units, seed=seed))
 
@@ -176,7 +183,7 @@ def test_the_same_mask_in_every_row(kind, name):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ragged_rows_are_what_they_are_alone(kind, threads, monkeypatch):
-    monkeypatch.setattr(sequences, "SHARED_WORK", 0)
+    share_everything(monkeypatch)
     model = make_model(kind, 5, 17)
     timesteps = 2 * fused.STRETCH + 5
     x = random_array(70, timesteps, 5)
@@ -286,7 +293,7 @@ def test_ways_of_the_loop(kind, few, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads(kind, threads, rows_each, monkeypatch):
     """Threads share the rows, or the units of every row; also where there are fewer units than threads."""
-    monkeypatch.setattr(sequences, "SHARED_WORK", 0)
+    share_everything(monkeypatch)
     monkeypatch.setattr(sequences, "ROWS_EACH", rows_each)
     context = li.layers.base.Context(threads=threads)
     for units, features in SIZES:
@@ -305,7 +312,7 @@ def test_threads(kind, threads, rows_each, monkeypatch):
 
 
 def test_more_rows_than_go_at_once_in_threads_that_share_units(monkeypatch):
-    monkeypatch.setattr(sequences, "SHARED_WORK", 0)
+    share_everything(monkeypatch)
     monkeypatch.setattr(sequences, "ROWS_EACH", 1000)
     for kind in KINDS:
         layer, _ = make(kind, 5, 65, go_backwards=True)
@@ -321,8 +328,8 @@ def test_bidirectional_in_threads(kind, monkeypatch):
     layer.set_weights(weights + reference.random_weights(kind, 5, 17, seed=9))
     x, mask = random_array(10, LONG, 5), masks(LONG)
     expected = [layer(x), layer(x, mask=mask)]
-    for module in (sequences, wrappers):
-        monkeypatch.setattr(module, "SHARED_WORK", 0)
+    share_everything(monkeypatch)
+    monkeypatch.setattr(wrappers, "SHARED_WORK", 0)
     for threads in (2, 3, 4, 5):
         context = li.layers.base.Context(threads=threads)
         assert [bits(layer.run(x, None, context)[0]), bits(layer.run(x, mask, context)[0])] == [*map(bits, expected)]
@@ -503,7 +510,7 @@ def test_nan_passes_through_every_activation(kind, word, name):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_given_is_changed(kind, threads, monkeypatch):
-    monkeypatch.setattr(sequences, "SHARED_WORK", 0)
+    share_everything(monkeypatch)
     layer, _ = make(kind, 5, 17, implementation=1)
     packed = layer.cell.packed
     mask = masks(LONG)
@@ -626,3 +633,45 @@ def test_a_line_of_layers_takes_only_what_fits(name):
             model.step(x_t, {**after, last: wrong})
     with pytest.raises(li.InputError):
         model.step(x_t, {**after, "other": after[last]})
+
+
+# ---------------------------------------------------------------- classes of the user's
+class TwiceDense(li.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class TwiceLSTM(li.LSTM):
+    def run(self, *args, **kwargs):
+        outputs, mask = super().run(*args, **kwargs)
+        return 2 * outputs, mask
+
+
+class TwiceCell(li.LSTMCell):
+    def step(self, x_t, h, c):
+        super().step(x_t, h, c)
+        h *= 2
+
+
+@pytest.mark.parametrize("rows", [2, 80])
+@pytest.mark.parametrize("end", [TwiceDense(3), TwiceLSTM(3), li.RNN(TwiceCell(3))], ids=lambda layer: layer.name)
+def test_methods_that_are_overridden_are_called(end, rows):
+    """Whatever short way a model would go otherwise."""
+    plain = {"TwiceDense": li.Dense, "TwiceLSTM": li.LSTM}.get(type(end).__name__, lambda n: li.RNN(li.LSTMCell(n)))(3)
+    models = [li.Sequential([li.Input((1, 5)), li.LSTM(4, return_sequences=True), last]) for last in (end, plain)]
+    weights = [random_array(*shape) for _, layer in models[0].walk() for shape in layer.expected_shapes.values()]
+    x, answers = random_array(rows, 1, 5), []
+    for model in models:
+        model.set_weights(weights)
+        answers.append([model.predict(x).reshape(rows, 3), model(x).reshape(rows, 3)])
+        answers[-1].append(model.step(x[:, 0], model.initial_state(rows))[0])
+    assert bits(answers[0]) == bits([2 * y for y in answers[1]])
+
+
+def test_an_rnn_around_a_cell_is_the_layer_of_that_name():
+    layers = li.RNN(li.LSTMCell(7)), li.LSTM(7)
+    models = [li.Sequential([li.Input((None, 5)), layer, li.Dense(2)]) for layer in layers]
+    for model in models:
+        model.set_weights([random_array(*s) for _, layer in models[1].walk() for s in layer.expected_shapes.values()])
+    x = random_array(3, 6, 5)
+    assert bits(models[0].predict(x)) == bits(models[1].predict(x))

@@ -7,7 +7,9 @@ Everything is waited for with a limit, so that a deadlock is a failure and not a
 import dis
 import functools
 import io
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +20,9 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer import threads
-from lstm_infer.layers import sequences
+from lstm_infer import chains, threads
+from lstm_infer.kernels.vector import LANES
+from lstm_infer.layers import sequences, sharing
 from lstm_infer.threads import each, together
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,10 +70,16 @@ def make_model(units=33, threads=None):
     return model
 
 
+def share_everything(monkeypatch):
+    for name in ("SHARED_WORK", "QUICK_WORK", "STEP_WORK", "PAUSE"):
+        monkeypatch.setattr(sequences, name, 0)
+    monkeypatch.setattr(sequences, "cpus", lambda: 64)
+
+
 @pytest.fixture
 def shared(monkeypatch):
-    """However small a call, its threads share the units of every timestep."""
-    monkeypatch.setattr(sequences, "SHARED_WORK", 0)
+    """However small a call, and whatever it costs, its threads share the units of every timestep."""
+    share_everything(monkeypatch)
 
 
 def random_input(batch=2, timesteps=30, seed=1):
@@ -234,7 +243,8 @@ import lstm_infer as li
 from lstm_infer import threads
 from lstm_infer.layers import sequences
 from lstm_infer.threads import each, together
-sequences.SHARED_WORK = 0
+sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sequences.PAUSE = 0
+sequences.cpus = lambda: 64
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)
 model.set_weights([rng.normal(size=shape) / 4 for shape in ((5, 132), (33, 132), (132,))])
@@ -317,7 +327,7 @@ def test_more_threads_than_cores_or_units_come_to_an_end(number, crew, shared):
         expected = model.predict(x, threads=1)
         for _ in range(3):
             assert within_limit(lambda m=model, x=x: m.predict(x, threads=number)).tobytes() == expected.tobytes()
-    assert crew._number == number - 1 and all_idle(crew)
+    assert crew._number == min(number, -(-200 // LANES)) - 1 and all_idle(crew)
 
 
 def test_one_thread_means_no_other(crew, shared):
@@ -361,7 +371,8 @@ def test_a_part_that_fails_before_a_meeting(failing, masked, crew, shared, monke
     model, x = make_model(), random_input()
     options = {"threads": 3, "mask": np.arange(x.shape[1]) < [[20], [25]] if masked else None}
     expected = model.predict(x, **options)
-    owner, name = (sequences._Call, "compute") if masked else (sequences._Shared, "_compute_part")
+    model.predict(x, **options)  # alone, to see what that takes
+    owner, name = (sequences._Call, "compute") if masked else (sharing._Turn, "_compute_part")
     compute = getattr(owner, name)
 
     def fail(self, first, second):
@@ -370,7 +381,7 @@ def test_a_part_that_fails_before_a_meeting(failing, masked, crew, shared, monke
         compute(self, first, second)
 
     monkeypatch.setattr(owner, name, fail)
-    monkeypatch.setattr(sequences._Shared, "compute", lambda self, mailboxes: False)
+    monkeypatch.setattr(sharing._Turn, "compute", lambda self, mailboxes: False)
     with pytest.raises(MemoryError, match=f"part {failing}"):
         within_limit(lambda: model.predict(x, **options))
     monkeypatch.undo()
@@ -381,8 +392,8 @@ def test_a_part_that_fails_before_a_meeting(failing, masked, crew, shared, monke
 # ---------------------------------------------------------------- lingering
 def call_at_once(model, x, number, monkeypatch):
     """Return the answers of calls in a row, and whether each was computed by threads that lingered."""
-    found, compute = [], sequences._Shared.compute
-    monkeypatch.setattr(sequences._Shared, "compute", lambda *args: found.append(compute(*args)) or found[-1])
+    found, compute = [], sharing._Turn.compute
+    monkeypatch.setattr(sharing._Turn, "compute", lambda *args: found.append(compute(*args)) or found[-1])
     return [model.predict(x, threads=number) for _ in range(300)], found
 
 
@@ -420,15 +431,68 @@ def test_a_lingering_helper_falls_asleep(crew, shared):
 
 
 def test_small_calls_are_shared_only_if_they_come_soon(crew, monkeypatch):
-    monkeypatch.setattr(sequences, "QUICK_WORK", 0)
+    share_everything(monkeypatch)
+    monkeypatch.setattr(sequences, "SHARED_WORK", 10**9)
     model, x = make_model(), random_input()
     for _ in range(3):
         model.predict(x, threads=2)
         time.sleep(0.01)
     assert crew._number == 0
-    monkeypatch.setattr(sequences, "SOON", LIMIT)
+    monkeypatch.setattr(chains, "SOON", LIMIT)
     model.predict(x, threads=2)
     assert crew._number == 1
+
+
+def test_sharing_that_does_not_pay_is_left(crew, shared, monkeypatch):
+    """After the first call, and one alone that tells what it takes."""
+    monkeypatch.setattr(sequences, "PAUSE", 1e9)
+    calls, run = [], sharing.Shared.run
+    monkeypatch.setattr(sharing.Shared, "run", lambda *args: (calls.append(args), time.sleep(0.2), run(*args)))
+    model, x = make_model(), random_input()
+    for _ in range(5):
+        model.predict(x, threads=2)
+    assert len(calls) == 2
+
+
+def test_parts(monkeypatch):
+    """No more than there are CPUs and blocks of units, and none for timesteps that are too short."""
+    packed = make_model(units=65).layers[-1].cell.packed
+    monkeypatch.setattr(sequences, "cpus", lambda: 3)
+    assert sequences.parts_of(packed, 64, 50, 8, 0) == 3
+    assert sequences.parts_of(packed, 1, 10**6, 8, 0) == 1
+    assert sequences.parts_of(packed, 64, 50, 8, 10**9) == 1
+    monkeypatch.setattr(sequences, "STEP_WORK", 0)
+    assert sequences.parts_of(make_model(units=1).layers[-1].cell.packed, 64, 50, 8, 0) == 1
+
+
+def test_interrupts_leave_everything_as_it_was(crew, shared):
+    """Wherever they come: no helper is lost, nobody stays on one CPU, and answers are right."""
+    if not hasattr(signal, "setitimer") or not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system has no timers, or no affinity")
+    model, x, home = make_model(), random_input(), os.sched_getaffinity(0)
+    expected, caught, end = model.predict(x, threads=2).tobytes(), 0, time.monotonic() + 4
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in itertools.count():
+            if time.monotonic() > end:
+                break
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + turn % 97 * 4e-6)
+                while True:
+                    model.predict(x, threads=2)
+            except KeyboardInterrupt:
+                caught += 1
+            assert os.sched_getaffinity(0) == home
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert caught > 100 and not crew.callers
+    assert within_limit(lambda: model.predict(x, threads=2)).tobytes() == expected
+    assert all_idle(crew)
 
 
 def test_callers_who_compute_themselves_get_no_more_threads_than_cores(crew):
@@ -492,7 +556,8 @@ import lstm_infer as li
 from lstm_infer import threads
 from lstm_infer.layers import sequences
 from lstm_infer.threads import each, together
-sequences.SHARED_WORK = 0
+sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sequences.PAUSE = 0
+sequences.cpus = lambda: 64
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)
 model.set_weights([rng.normal(size=shape) / 4 for shape in ((5, 132), (33, 132), (132,))])

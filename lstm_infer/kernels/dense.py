@@ -86,6 +86,7 @@ def compiled(cell):
     return dense.compile(_signature(cell))
 
 
+@functools.cache
 def function(cell):
     """Return the address of `dense` for the `Constant` of a layer, for `address.call`."""
     return function_of(dense, _signature(cell))

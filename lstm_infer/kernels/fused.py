@@ -405,6 +405,7 @@ def compiled(cell):
     return sequence.compile(_signature(cell))
 
 
+@functools.cache  # also because to ask again takes a lock, which an interrupt or a fork may leave shut
 def function(cell):
     """Return the address of `sequence` for the `Constant` of a cell, for `address.ask`."""
     return function_of(sequence, _signature(cell))

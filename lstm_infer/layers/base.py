@@ -9,6 +9,7 @@ import functools
 import inspect
 import itertools
 import re
+import threading
 import weakref
 from collections import defaultdict
 
@@ -109,13 +110,20 @@ def _automatic_name(class_name):
     return f"{snake}_{number}" if number else snake
 
 
-watchers = weakref.WeakSet()
-"""Objects whose ``forget()`` is called whenever a layer has got new weights or another meaning."""
+_watchers, _watchers_lock = weakref.WeakSet(), threading.Lock()
+
+
+def watch(watcher):
+    """Call ``watcher.forget()`` whenever a layer has got new weights or another meaning."""
+    with _watchers_lock:
+        _watchers.add(watcher)
 
 
 def tell_watchers():
     """Let all watchers forget; after the change, so that none remembers what was before it."""
-    for watcher in list(watchers):
+    with _watchers_lock:
+        watching = list(_watchers)
+    for watcher in watching:
         watcher.forget()
 
 
@@ -300,6 +308,8 @@ class Layer:
 
     def set_weights(self, weights):
         """Set the weights from a list in Keras's order.
+
+        A call that another thread is making meanwhile may use the old ones for some rows and the new ones for others.
 
         Parameters
         ----------

@@ -190,9 +190,7 @@ class Dense(_Activated):
         entry, f = tiles.compiled(packed.loop), activation_function(packed.cell)
         loop, weights = packed.loop, packed.weights
 
-        def compute(x, threads=1):
-            if self.scheme is not None:
-                x = np.ascontiguousarray(self.scheme.round(x, -1, self.weights))
+        def compute(x, threads=1, soon=False):
             y = memory.empty(shape, FLOAT32)
             entry(loop, weights, f, x, y, *numbers, empty(scratch, FLOAT32))
             return y

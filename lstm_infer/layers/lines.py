@@ -159,7 +159,7 @@ def _assemble(links, rows, is_output):
         except IndexError:
             return (empty(floats, FLOAT32), *(empty(shape, FLOAT32) for shape in middle))
 
-    programs = _Programs(map(line.assemble, numbers))
+    programs = _Programs([line.assemble(some) for some in numbers])
     programs.kept = links, jobs
     return _Line(programs, borrow, scratch.append, states, (rows, links[-1].packed.units))
 

@@ -14,11 +14,11 @@ from ..kernels import fused
 from ..kernels.address import address_of
 from ..kernels.job import ROWS_AT_ONCE, Job, layout
 from ..kernels.sequence import fill_masked
-from ..kernels.share import Mailbox
-from ..kernels.share import compiled as compiled_share
 from ..kernels.update import functions_of
-from ..threads import apart, together
+from ..kernels.vector import LANES
+from ..threads import cpus, together
 from . import memory
+from .sharing import Shared
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -29,6 +29,11 @@ SHARED_WORK = 20_000_000
 QUICK_WORK = 4_000_000
 """The same where calls follow one another within `SOON` seconds: then the threads that helped are still awake."""
 SOON = 1e-4
+STEP_WORK = 50_000
+"""Multiply-adds of a timestep below which it costs more to meet than is saved."""
+PAUSE, MOST_SAVED = 10, 0.02
+"""Once sharing has cost more time than it saved lately: for how many times as long nothing is shared; and how many
+seconds that were saved count at most."""
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows (through the whole model, if it can), not units of all rows."""
 
@@ -54,13 +59,11 @@ def run(packed, x, mask, backwards, masked_output, states, y, threads):
     order, times = (None, None) if mask is None else _real_timesteps(mask)
     h0 = None if mask is None else states[0].copy()
     call = _Call(packed, x, order, times, backwards, states, y)
-    work = work_of(packed, len(x), x.shape[1])
-    if threads == 1 or work < SHARED_WORK:
-        call.compute_rows(0, 1)
-    elif len(x) >= ROWS_EACH * threads:
+    if threads > 1 and len(x) >= ROWS_EACH * threads and work_of(packed, len(x), x.shape[1]) >= SHARED_WORK:
         together(threads, call.compute_rows)
     else:
-        call.compute_units(threads)
+        parts = 1 if threads == 1 else parts_of(packed, len(x), x.shape[1], threads, SHARED_WORK)
+        call.compute_units(parts) if parts > 1 else call.compute_rows(0, 1)
     if mask is not None:
         fill_masked(mask, backwards, masked_output, h0, y)
 
@@ -116,8 +119,9 @@ class _Call(NamedTuple):
             )
             together(
                 threads,
-                apart(lambda part, parts, plan=plan: self.compute(*plan(part=part, parts=parts))),
+                lambda part, parts, plan=plan: self.compute(*plan(part=part, parts=parts)),
                 give_up=functools.partial(meeting.__setitem__, 1, 1),
+                apart=True,
             )
 
     def plan(self, rows, row=0, order=0, part=0, parts=1, shared=0, meeting=0):
@@ -161,87 +165,46 @@ def make_runner(packed, shape, return_sequences, backwards):
     entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
     of_y = (rows, timesteps, units) if return_sequences else (rows, units)
 
-    work, ended = work_of(packed, rows, timesteps), 0.0
-    spare = {}  # by the number of threads: `_Shared` that nobody uses at the moment
+    shared = Shared(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
+    alone, saved, not_before = None, 0.0, 0.0  # shortest time in one thread; what sharing saved; when to share again
 
-    def share(x, h, c, y, threads):
-        unused = spare.setdefault(threads, [])
-        try:
-            shared = unused.pop()
-        except IndexError:
-            shared = _Shared(packed, numbers, threads)
-        shared.run(x, h, c, y)
-        unused.append(shared)
-
-    def compute(x, threads):
-        nonlocal ended
+    def compute(x, threads, soon=False):
+        nonlocal alone, saved, not_before
         h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
-        if threads > 1 and (work >= SHARED_WORK or (work >= QUICK_WORK and perf_counter() < ended + SOON)):
-            share(x, h, c, y, threads)
+        parts, began = 1, perf_counter()
+        if threads > 1 and began >= not_before:
+            parts = parts_of(packed, rows, timesteps, threads, QUICK_WORK if soon else SHARED_WORK)
+        if parts > 1:
+            shared.run(x, h, c, y, parts)
+            took = perf_counter() - began
+            if alone is None:  # the next one tells
+                not_before, alone = np.inf, took
+            saved = min(saved + alone - took, MOST_SAVED)
+            if saved < 0:  # cores are busy with something else, and threads wait for each other
+                saved, not_before = 0.0, began + took - PAUSE * saved
         else:
             entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
-        ended = perf_counter()
+            took = perf_counter() - began
+            if alone is None or took < alone or not_before == np.inf:
+                alone = took
+            if not_before == np.inf:
+                not_before = 0.0
         return y
 
     return compute
 
 
-class _Shared:
-    """Calls of one shape whose units are shared out among threads, with nothing done twice.
-
-    Parameters
-    ----------
-    packed : packing.Packed
-    numbers : tuple
-        Of the `Job` of one thread that works alone, up to `Job.meeting`.
-    threads : int
-        The most to use.
-    """
-
-    mailbox = Mailbox
-
-    def __init__(self, packed, numbers, threads):
-        self._packed, self._threads = packed, threads
-        self._job = Job(*numbers, *functions_of(packed.cell), 0, 0)._replace(few=numbers[4])
-        self._meeting = np.zeros(2, np.int64)
-        self._shared = np.empty(plan_of(packed, self._job)[1], np.float32)
-        self._parts, self._arrays = {}, ()
-
-    def run(self, x, h, c, y):
-        """Compute a batch; arrays as `fused.sequence` takes them, the states in place."""
-        self._arrays, self._meeting[:] = (x, h, c, h, c, y), 0
-        together(self._threads, apart(self._compute_part), functools.partial(self._meeting.__setitem__, 1, 1), self)
-        self._arrays = ()
-
-    def compute(self, mailboxes):
-        """Compute all parts at once through the mailboxes, if there are threads lingering there."""
-        _, _, calls = self._plan(len(mailboxes) + 1)
-        calls[:, 3:9] = list(map(id, self._arrays))
-        boxes = np.array([len(mailboxes), *(box.address for box in mailboxes)])
-        return compiled_share()[1](boxes, calls) == 1
-
-    def _compute_part(self, part, parts):
-        jobs, scratch, _ = self._plan(parts)
-        entry, loop = fused.compiled(self._packed.loop), self._packed.loop
-        entry(loop, self._packed.weights, jobs[part], *self._arrays, scratch[part])
-
-    def _plan(self, parts):
-        """Return every part's job and scratch, and the calls as `share` takes them, but for the arrays."""
-        plan = self._parts.get(parts)  # two threads may make the same one at once: equal, and either will do
-        if plan is None:
-            of_all = self._job._replace(parts=parts, shared=address_of(self._shared), meeting=address_of(self._meeting))
-            plans = [plan_of(self._packed, of_all._replace(part=part)) for part in range(parts)]
-            scratch = [np.empty(floats, FLOAT32) for _, floats in plans]
-            kernel, weights = fused.function(self._packed.loop), id(self._packed.weights)
-            jobs = [job for job, _ in plans]
-            calls = [[kernel, weights, id(job), *[0] * 6, id(own)] for job, own in zip(jobs, scratch, strict=True)]
-            plan = self._parts[parts] = jobs, scratch, np.array(calls, np.int64)
-        return plan
-
-
 def work_of(packed, rows, timesteps):
     """Return the multiply-adds of a call."""
     return rows * timesteps * packed.weights.size
+
+
+def parts_of(packed, rows, timesteps, threads, least):
+    """Return how many threads should share the units of every timestep, if a call has the work that it takes."""
+    if work_of(packed, rows, timesteps) < least or work_of(packed, min(rows, ROWS_AT_ONCE), 1) < STEP_WORK:
+        return 1
+    cell = packed.cell.value
+    return min(threads, cpus(), -(-packed.units // (LANES * cell.wide * cell.grain)))
 
 
 def _few(packed, timesteps):
