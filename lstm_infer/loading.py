@@ -82,8 +82,9 @@ def load_model(path, *, weights=None, custom_objects=None, keras_version=None, d
         spec = layouts.canonical(raw, keras_version)
     model = _Assembly(raw.source, custom_objects, dtype).build(spec)
     model.threads = threads
-    _fill(model, layouts.match(spec, raw.weights), raw.weights.source)
+    found = layouts.match(spec, raw.weights)
     model.adopt(layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config))
+    _fill(model, found, raw.weights.source)
     return model
 
 
@@ -119,9 +120,9 @@ def _fill(model, found, source):
     for layer, handles in wanted:
         arrays = {name: handles[name].read() for name in layer.expected_shapes}
         for name, array in arrays.items():
-            if array.size and np.isnan(array).all():
+            if array.size and np.isnan(array.flat[0]) and np.isnan(array).all():
                 warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
-        layer.assign(arrays)
+        layer.assign(arrays, copy=False)
 
 
 def _by_our_names(layer, handles):
