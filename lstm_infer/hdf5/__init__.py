@@ -11,11 +11,12 @@ Kinds: HDF5 (complete models and weights, both the legacy layout and the object 
 from __future__ import annotations
 
 import io
+import itertools
 import json
-import mmap
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,41 +26,58 @@ import h5py
 
 from ..errors import LoadError
 from ..spec import Handle, RawModel, RawWeights
-from . import heaps
-from .store import EXPECTED, MAX_DECLARED, MAX_DEPTH, SMALL, Store, damage, number
+from . import foreign, heaps
+from .foreign import EXPECTED
+from .heaps import MAX_TEXT
+from .store import FREE, MAX_DEPTH, Store, damage, number
 
-MAX_JSON = 8 << 20  # bytes; the largest real architecture seen has 1 MB
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-FOREIGN = (  # what people hand over by mistake: (does it look so, what it is)
-    (lambda head, name: not head, "an empty file"),
-    (lambda head, name: head.startswith(b"version https://git-lfs"), "a Git LFS pointer, not the file itself"),
-    (lambda head, name: head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05", "a Python pickle"),
-    (lambda head, name: head[4:8] == b"TFL3", "a TensorFlow Lite model"),
-    (lambda head, name: name.endswith(".onnx") or (head[:1] == b"\x08" and head[2:3] == b"\x12"), "an ONNX model"),
-    (lambda head, name: name.endswith(".pb"), "a TensorFlow SavedModel or graph"),
-    (lambda head, name: name == "checkpoint" or name.endswith(".index") or ".data-0" in name,
-     "a part of a TensorFlow checkpoint"),
-    (lambda head, name: head.startswith(b"\x1f\x8b"), "a gzip archive"),
-    (lambda head, name: head.lstrip()[:1] == b"<", "an HTML or XML page"),
-    (lambda head, name: name.endswith((".yaml", ".yml")) or b"class_name:" in head, "a YAML architecture"),
-)
-FOREIGN_MEMBERS = (
-    ("data.pkl", "a PyTorch archive"),
-    ("saved_model.pb", "a zipped TensorFlow SavedModel"),
-    ("variables.h5", "the experimental archive of TensorFlow 2.11"),
-    (".npy", "a NumPy .npz file"),
-)
+MAX_JSON = MAX_TEXT
+MAX_VALUES = 48 << 20  # bytes that the values of a JSON text may take, as Python keeps them
+SHARE = 32  # declared : stored of a member of a zip archive, beyond FREE
+
+
+class _Part(io.RawIOBase):
+    """A stretch of a file as a file: what an archive stores uncompressed need not be copied to be read."""
+
+    def __init__(self, file: io.BufferedIOBase, start: int, size: int) -> None:
+        self.file, self.start, self.size, self.at = file, start, size, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence])
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[:max(0, self.size - self.at)]
+        self.file.seek(self.start + self.at)
+        count = self.file.readinto(view)
+        self.at += count
+        return count
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 class _Source(NamedTuple):
-    """Where bytes come from: a path, or the bytes themselves."""
+    """Where bytes come from: a path, or the bytes themselves; a part of them if `place` says (start, size)."""
 
     name: str
     path: Path | None
     data: bytes | None
+    place: tuple[int, int] | None = None
 
     def open(self) -> io.BufferedIOBase:
-        return io.BytesIO(self.data) if self.path is None else open(self.path, "rb")
+        file = io.BytesIO(self.data) if self.path is None else self.path.open("rb")
+        return file if self.place is None else _Part(file, *self.place)
 
 
 def read(path: Any, weights: Any = None) -> RawModel:
@@ -128,14 +146,10 @@ def _kind(name: str, file: io.BufferedIOBase) -> str:
         return "zip"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b'"'):
         return "json"
-    size, offset = file.seek(0, os.SEEK_END), 0
-    while offset + len(HDF5_MAGIC) <= size:  # HDF5 allows a user block in front: 512, 1024, 2048, ... bytes
-        file.seek(offset)
-        if file.read(len(HDF5_MAGIC)) == HDF5_MAGIC:
-            return "hdf5"
-        offset = offset * 2 or 512
-    found = next((what for looks, what in FOREIGN if looks(head, name.lower())), None)
-    raise LoadError(f"{name}: is {found or 'of an unknown kind, it begins with ' + repr(head[:8])}, {EXPECTED}")
+    if heaps.find_start(file) is not None:
+        return "hdf5"
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 8))
+    raise LoadError(foreign.file(head, file.read(8), name))
 
 
 # ---------------------------------------------------------------- JSON
@@ -144,6 +158,9 @@ def _kind(name: str, file: io.BufferedIOBase) -> str:
 def _parse(text: bytes | str, name: str) -> Any:
     if len(text) > MAX_JSON:
         raise LoadError(f"{name}: {len(text):,} bytes of JSON, expected at most {MAX_JSON:,}")
+    marks = ("{", 232), ("[", 88), (",", 64), (":", 170)  # what they cost, at most, in bytes
+    if sum(cost * text.count(mark if isinstance(text, str) else mark.encode()) for mark, cost in marks) > MAX_VALUES:
+        raise LoadError(f"{name}: JSON of too many values, expected an architecture")
     try:
         value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
         if isinstance(value, str):  # json.dump(model.to_json()) is a common slip
@@ -164,6 +181,8 @@ def _parse(text: bytes | str, name: str) -> Any:
 
 def _architecture(text: bytes | str, name: str) -> dict:
     config = _parse(text, name)
+    if found := foreign.json(config, name):
+        raise LoadError(found)
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise LoadError(f"{name}: JSON without 'class_name', expected a Keras architecture")
     return config
@@ -213,27 +232,56 @@ def _read_shards(source: _Source, weight_map: dict) -> RawModel:
 
 
 def _read_zip(source: _Source) -> RawModel:
-    with source.open() as file, zipfile.ZipFile(file) as archive:
+    with source.open() as file, _archive(file, source.name) as archive:
         members = {info.filename: info for info in archive.infolist()}
         if len(members) < len(archive.infolist()):
             raise LoadError(f"{source.name}: two members of the same name in the archive, expected each once")
         if "config.json" not in members:
-            found = next((what for end, what in FOREIGN_MEMBERS if any(m.endswith(end) for m in members)),
-                         "a zip archive without config.json")
-            raise LoadError(f"{source.name}: is {found}, {EXPECTED}")
+            raise LoadError(foreign.members(list(members), source.name, "a zip archive"))
 
-        def member(name: str) -> bytes | None:
+        def member(name: str) -> bytes | _Source | None:
             info = members.get(name)
-            return None if info is None else _extract(archive, info, source.name)
+            if info is None or info.compress_type != zipfile.ZIP_STORED or not name.endswith(".h5"):
+                return None if info is None else _extract(archive, info, source.name)
+            return _stored(source, file, info)
 
         return _read_parts(source.name, member)
+
+
+def _archive(file: io.BufferedIOBase, name: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        raise LoadError(f"{name}: is cut short, a zip archive without the directory at its end; its download, copy or "
+                        "save was probably interrupted") from None
+
+
+def _stored(source: _Source, file: io.BufferedIOBase, info: zipfile.ZipInfo) -> _Source:
+    """The place of a member that is not compressed, after its checksum has been compared."""
+    file.seek(info.header_offset)
+    head = file.read(30)
+    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    end = file.seek(0, os.SEEK_END)
+    if head[:4] != b"PK\3\4" or info.flag_bits & 1 or info.file_size != info.compress_size:
+        raise LoadError(f"{source.name}: {info.filename} is damaged or encrypted, expected it as Keras stores it")
+    if start + info.file_size > end:
+        raise LoadError(f"{source.name}: {info.filename} is cut short")
+    part, checksum = _Part(file, start, info.file_size), 0
+    buffer = memoryview(bytearray(1 << 18))
+    while count := part.readinto(buffer):
+        checksum = zlib.crc32(buffer[:count], checksum)
+    if checksum != info.CRC:
+        raise LoadError(f"{source.name}: {info.filename} is damaged, its bytes do not match their checksum")
+    return _Source(source.name, source.path, source.data, (start, info.file_size))
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise LoadError(f"{name}: {info.filename} is compressed by method {info.compress_type}, expected deflate")
-    limit = MAX_JSON if info.filename.endswith(".json") else MAX_DECLARED
-    if info.file_size > min(limit, 200 * info.compress_size + SMALL):
+    if info.flag_bits & 1:
+        raise LoadError(f"{name}: {info.filename} is encrypted, expected it as Keras stores it")
+    limit = SHARE * info.compress_size + FREE
+    if info.file_size > (min(limit, MAX_JSON) if info.filename.endswith(".json") else limit):
         raise LoadError(f"{name}: {info.filename} declares {info.file_size:,} bytes and holds {info.compress_size:,}")
     return archive.read(info)
 
@@ -242,9 +290,8 @@ def _read_folder(source: _Source) -> RawModel:
     """A ``.keras`` model saved with ``zipped=False``."""
     folder = source.path
     if not (folder / "config.json").is_file():
-        saved_model = (folder / "saved_model.pb").is_file()
-        what = "a TensorFlow SavedModel" if saved_model else "a folder without config.json"
-        raise LoadError(f"{source.name}: is {what}, {EXPECTED}")
+        names = [entry.name for entry in itertools.islice(folder.iterdir(), 10_000)]
+        raise LoadError(foreign.members(names, source.name, "a folder"))
 
     def member(name: str) -> bytes | _Source | None:
         path = folder / name
@@ -273,17 +320,14 @@ def _read_parts(name: str, member: Any) -> RawModel:
 # ---------------------------------------------------------------- HDF5
 
 
-def _check_text(source: _Source) -> None:
-    if source.path is None:
-        return heaps.check(source.data, source.data.find(HDF5_MAGIC), source.name)
-    with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return heaps.check(data, data.find(HDF5_MAGIC), source.name)
-
-
 def _read_hdf5(source: _Source) -> RawModel:
     with damage(source.name):
-        _check_text(source)
-        file = h5py.File(source.path or io.BytesIO(source.data), "r")  # stays open as long as a handle refers to it
+        with source.open() as opened:
+            if heaps.find_start(opened) is None:
+                raise LoadError(f"{source.name}: its weights are not an HDF5 file, expected one")
+            heaps.check(opened, source.name)
+        whole = source.path is not None and source.place is None
+        file = h5py.File(source.path if whole else source.open(), "r")  # open as long as a handle refers to it
         store = Store(source.name, file)
         text = store.text(file, "model_config")
         config = None if text is None else _architecture(text, source.name)

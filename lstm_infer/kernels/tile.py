@@ -29,7 +29,7 @@ from .activations import LINEAR, Activation
 from .address import pointer
 from .constant import get
 from .jit import inner
-from .vector import ALIGNMENT, LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, prefetch, store
+from .vector import ALIGNMENT, LANES, MACHINE, broadcast, count, fma, i64, load, offset, prefetch, store
 
 AHEAD = 512
 """Floats that weights are fetched ahead of their use. One row streams them from the L2 cache a quarter faster so; two

@@ -40,6 +40,7 @@ class _Reader:
 
     def ref(self, value: list) -> TensorRef:
         layer, call, tensor = value[:3]
+        self.context.count(self.layer)
         if layer not in self.layers:
             self.fail(f"is called on the output of {layer[:60]!r}, which is not there", "a layer of the same model")
         if not (0 <= call < 1 << 20 and 0 <= tensor < 1 << 20):
@@ -84,6 +85,7 @@ class _Reader:
             return [Call(layer.name, (), {})] if layer_is_input(layer) else []
         if not isinstance(nodes, list):
             self.fail("inbound_nodes is not a list", "one")
+        self.context.count(layer.name, len(nodes))
         return [self.call(layer, node) for node in nodes]
 
     def call(self, layer: LayerSpec | ModelSpec, node: Any) -> Call:
