@@ -358,36 +358,42 @@ def child(seed, first, end, step, board):
 
 def _watch(seed, first, end, step, findings, counts):
     """Keep a child at work from `first` to `end`; whatever ends it early is a finding."""
-    with tempfile.NamedTemporaryFile() as board:
+    with tempfile.TemporaryDirectory() as folder:
+        board = Path(folder, "board")
         while first < end:
-            Path(board.name).write_bytes(BOARD.pack(first, 0, 0))
-            command = [sys.executable, str(HERE / "fuzz.py"), "--child", board.name]
-            command += ["--seed", str(seed), "--first", str(first), "--mutations", str(end), "--step", str(step)]
-            running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            errors = []
-            reading = threading.Thread(target=errors.extend, args=(running.stderr,))
-            watching = threading.Thread(target=_kill_if_it_hangs, args=(running, board.name))
-            reading.start(), watching.start()
-            for line in running.stdout:
-                findings.append(tuple(json.loads(line)))
-                print("seed {}, mutation {}: {}".format(seed, *findings[-1]), flush=True)
-            status = running.wait()
-            reading.join(), watching.join()
-            at, *done = BOARD.unpack(Path(board.name).read_bytes())
+            board.write_bytes(BOARD.pack(first, 0, 0))
+            status, last = _work(seed, first, end, step, findings, board)
+            at, *done = BOARD.unpack(board.read_bytes())
             counts.update(dict(zip(OUTCOMES, done, strict=True)))
             if at == end:
                 return
-            last = errors[-1].strip() if errors else ""
             findings.append((at, f"the process ended with status {status} {last}"))
             print(f"seed {seed}, mutation {at}: {findings[-1][1]}", flush=True)
             first = at + step
+
+
+def _work(seed, first, end, step, findings, board):
+    """Run one child to its end; returns its status and its last words."""
+    command = [sys.executable, str(HERE / "fuzz.py"), "--child", str(board), "--seed", str(seed)]
+    command += ["--first", str(first), "--mutations", str(end), "--step", str(step)]
+    errors = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        reading = threading.Thread(target=errors.extend, args=(running.stderr,))
+        watching = threading.Thread(target=_kill_if_it_hangs, args=(running, board))
+        reading.start(), watching.start()
+        for line in running.stdout:
+            findings.append(tuple(json.loads(line)))
+            print("seed {}, mutation {}: {}".format(seed, *findings[-1]), flush=True)
+        status = running.wait()
+        reading.join(), watching.join()
+    return status, errors[-1].strip() if errors else ""
 
 
 def _kill_if_it_hangs(running, board):
     last, since = None, time.monotonic()
     while running.poll() is None:
         time.sleep(0.5)
-        now = Path(board).read_bytes()
+        now = board.read_bytes()
         if now != last:
             last, since = now, time.monotonic()
         elif time.monotonic() - since > HANGS_AFTER:

@@ -18,6 +18,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,14 +103,25 @@ def read(path: Any, weights: Any = None) -> RawModel:
     FileNotFoundError, PermissionError
         As the operating system says.
     """
-    model = _read_one(_source(path))
+    return _read_both(_source(path), None if weights is None else _source(weights))
+
+
+def _read_both(path: _Source, weights: _Source | None = None) -> RawModel:
+    model = _read_one(path)
     if weights is None:
         return model
-    other = _read_one(_source(weights))
+    other = _read_one(weights)
     if other.weights is None:
         raise LoadError(f"{other.source}: holds an architecture only, expected weights")
     version = model.keras_version or other.keras_version
     return replace(model, weights=other.weights, keras_version=version, backend=model.backend or other.backend)
+
+
+def reading_isolated(path: Any, weights: Any = None) -> AbstractContextManager[RawModel]:
+    """A context in which the result of `read`, made in a child process, can be used; see `isolated.reading`."""
+    from .isolated import reading
+
+    return reading(path, weights)
 
 
 def _source(path: Any) -> _Source:
@@ -155,9 +167,9 @@ def _kind(name: str, file: io.BufferedIOBase) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-def _parse(text: bytes | str, name: str) -> Any:
-    if len(text) > MAX_JSON:
-        raise LoadError(f"{name}: {len(text):,} bytes of JSON, expected at most {MAX_JSON:,}")
+def _parse(text: bytes | str, name: str, most: int = MAX_JSON) -> Any:
+    if len(text) > most:
+        raise LoadError(f"{name}: {len(text):,} bytes of JSON, expected at most {most:,}")
     marks = ("{", 232), ("[", 88), (",", 64), (":", 170)  # what they cost, at most, in bytes
     if sum(cost * text.count(mark if isinstance(text, str) else mark.encode()) for mark, cost in marks) > MAX_VALUES:
         raise LoadError(f"{name}: JSON of too many values, expected an architecture")

@@ -41,6 +41,8 @@ def damage(name: str) -> Iterator[None]:
         yield
     except (LoadError, FileNotFoundError, PermissionError):
         raise
+    except MemoryError:
+        raise LoadError(f"{name}: reading it takes more memory than there is") from None
     except Exception as error:
         lines = str(error).splitlines()
         raise LoadError(f"{name}: cannot be read, the file looks damaged ({lines[0] if lines else error!r})") from error
