@@ -252,10 +252,11 @@ def spoil_zip(draw, data, others):
     else:
         member[1] = draw.choice((b"", b"{}", b"null", b"[]", bytes(1 << 21), draw.choice(others).data))
     out = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", draw.choice((0, 8, 8, 12, 14))) as archive:
+    packing = draw.choice((0, 8, 8, 12, 14))
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
         warnings.simplefilter("ignore")  # of two members of one name
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, packing)  # whose time is always the same
     return out.getvalue()
 
 
