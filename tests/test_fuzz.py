@@ -47,4 +47,4 @@ fuzz.main()
     findings, counts = fuzz.run(6, seed=1)
     assert [number for number, _ in findings] == [1, 3]
     assert "ended with status -6" in findings[0][1] and "mutation 1" in capsys.readouterr().out
-    assert counts == {"model": 3, "refused": 0}
+    assert counts == {"model": 4, "refused": 0}
