@@ -24,7 +24,8 @@ import numpy as np
 
 from ..errors import LoadError
 from ..spec import Handle, RawModel, RawWeights
-from . import _parse, _read_both, _Source, _source
+from . import _parse, _read_both
+from .sources import Source, source_of
 from .store import NUMBERS
 
 CHILD = [sys.executable, "-m", "lstm_infer.hdf5.isolated"]
@@ -47,7 +48,7 @@ def reading(path: Any, weights: Any = None) -> Iterator[RawModel]:
     FileNotFoundError, PermissionError
         As the operating system says.
     """
-    sources = [_source(given) for given in (path, weights) if given is not None]
+    sources = [source_of(given) for given in (path, weights) if given is not None]
     with tempfile.TemporaryDirectory(prefix="lstm_infer_") as folder:
         request = {"folder": folder, "sources": [], "memory": MEMORY, "seconds": SECONDS}
         for number, source in enumerate(sources):
@@ -166,7 +167,7 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def _answer(request: dict) -> dict:
-    sources = [_Source(name, Path(path), None) for name, path in request["sources"]]
+    sources = [Source(name, Path(path), None) for name, path in request["sources"]]
     raw = _read_both(*sources)
     model = {word: getattr(raw, word) for word in ("source", "config", "keras_version", "backend")}
     if raw.weights is None:
