@@ -22,7 +22,7 @@ from .heaps import MAX_TEXT
 
 MAX_DEPTH = 200  # nesting of JSON and of groups: everything that walks them may recurse
 MAX_GROUPS = 100_000
-MAX_PIECES = 4096  # of a list of names
+MAX_PIECES = 1024  # of a list of names
 MAX_EXPANSION = 1000  # declared : stored of one array. Deflate cannot do more; float weights reach 1.1
 SMALL = 1 << 20  # bytes that are never worth an expansion check
 MAX_TOTAL = 32  # declared : stored of a whole file, beyond FREE: nine tenths of zeros reach 6
