@@ -34,7 +34,7 @@ BYTES_PER_SECOND = 5e6  # what a large one gets more
 MEMORY = 256 << 20  # bytes that a child may take beyond what it begins with
 MEMORY_PER_BYTE = 40  # beyond that, for each byte of the file: no accepted file declares more than 32
 MAX_ANSWER = 64 << 20  # bytes
-DTYPES = {np.dtype(f"{number[0]}{number[1:]}").name for number in NUMBERS}
+DTYPES = {np.dtype(number).name for number in NUMBERS}
 
 
 @contextmanager
@@ -111,6 +111,9 @@ def _received(folder: Path, name: str) -> RawModel:
     try:
         raw = RawModel(**answer["model"], weights=None)
         weights = answer["weights"]
+        told = {**answer["model"], **(weights or {}), **(weights or {}).get("names", {})}
+        if not all(isinstance(value, (str, type(None), dict)) for value in told.values()):
+            fail()
         if weights is None:
             return raw
         groups = {path: tuple((word, _handle(folder / "arrays", *array)) for word, *array in arrays)
