@@ -16,8 +16,17 @@ class LSTMInferError(Exception):
     """Base of every error this package raises on purpose."""
 
 
+MOST_SHOWN = 4000
+"""Characters of a message about a file: what it quotes may be of any length."""
+
+
 class LoadError(LSTMInferError, ValueError):
     """A file, or what it holds, cannot become a model."""
+
+    def __init__(self, message=""):
+        if len(message) > MOST_SHOWN:
+            message = f"{message[: MOST_SHOWN - 500]} ... {message[-495:]}"
+        super().__init__(message)
 
 
 class UnsupportedLayerError(LoadError):

@@ -13,58 +13,25 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import mmap
 import os
-import re
 import stat
-import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 
 from ..errors import LoadError
 from ..spec import Handle, RawModel, RawWeights
-from . import heaps
-from .store import EXPECTED, MAX_DECLARED, MAX_DEPTH, SMALL, Store, damage, number
+from . import archives, foreign, heaps, vocabularies
+from .foreign import EXPECTED
+from .heaps import MAX_TEXT
+from .sources import Source, source_of
+from .store import MAX_DEPTH, Store, damage, number
 
-MAX_JSON = 8 << 20  # bytes; the largest real architecture seen has 1 MB
-MAX_VOCABULARY = 64 << 20  # bytes of one vocabulary; a million words have 8 MB
-MAX_VOCABULARIES = 1000
-VOCABULARY = re.compile(r"assets/((?:[^/]+/)*)vocabulary\.txt")
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-FOREIGN = (  # what people hand over by mistake: (does it look so, what it is)
-    (lambda head, name: not head, "an empty file"),
-    (lambda head, name: head.startswith(b"version https://git-lfs"), "a Git LFS pointer, not the file itself"),
-    (lambda head, name: head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05", "a Python pickle"),
-    (lambda head, name: head[4:8] == b"TFL3", "a TensorFlow Lite model"),
-    (lambda head, name: name.endswith(".onnx") or (head[:1] == b"\x08" and head[2:3] == b"\x12"), "an ONNX model"),
-    (lambda head, name: name.endswith(".pb"), "a TensorFlow SavedModel or graph"),
-    (lambda head, name: name == "checkpoint" or name.endswith(".index") or ".data-0" in name,
-     "a part of a TensorFlow checkpoint"),
-    (lambda head, name: head.startswith(b"\x1f\x8b"), "a gzip archive"),
-    (lambda head, name: head.lstrip()[:1] == b"<", "an HTML or XML page"),
-    (lambda head, name: name.endswith((".yaml", ".yml")) or b"class_name:" in head, "a YAML architecture"),
-)
-FOREIGN_MEMBERS = (
-    ("data.pkl", "a PyTorch archive"),
-    ("saved_model.pb", "a zipped TensorFlow SavedModel"),
-    ("variables.h5", "the experimental archive of TensorFlow 2.11"),
-    (".npy", "a NumPy .npz file"),
-)
-
-
-class _Source(NamedTuple):
-    """Where bytes come from: a path, or the bytes themselves."""
-
-    name: str
-    path: Path | None
-    data: bytes | None
-
-    def open(self) -> io.BufferedIOBase:
-        return io.BytesIO(self.data) if self.path is None else open(self.path, "rb")
+MAX_JSON = MAX_TEXT
+MAX_VALUES = 48 << 20  # bytes that the values of a JSON text may take, as Python keeps them
 
 
 def read(path: Any, weights: Any = None) -> RawModel:
@@ -89,30 +56,28 @@ def read(path: Any, weights: Any = None) -> RawModel:
     FileNotFoundError, PermissionError
         As the operating system says.
     """
-    model = _read_one(_source(path))
+    return _read_both(source_of(path), None if weights is None else source_of(weights))
+
+
+def _read_both(path: Source, weights: Source | None = None) -> RawModel:
+    model = _read_one(path)
     if weights is None:
         return model
-    other = _read_one(_source(weights))
+    other = _read_one(weights)
     if other.weights is None:
         raise LoadError(f"{other.source}: holds an architecture only, expected weights")
     version = model.keras_version or other.keras_version
     return replace(model, weights=other.weights, keras_version=version, backend=model.backend or other.backend)
 
 
-def _source(path: Any) -> _Source:
-    if isinstance(path, (bytes, bytearray, memoryview)):
-        return _Source("<bytes>", None, bytes(path))
-    if hasattr(path, "read"):
-        data = path.read()
-        name = getattr(path, "name", None)
-        if not isinstance(data, bytes):
-            raise LoadError(f"{name or '<file>'}: opened in text mode, expected a file opened with mode 'rb'")
-        return _Source(Path(name).name if isinstance(name, str) else "<file>", None, data)
-    path = Path(path)
-    return _Source(path.name or str(path), path, None)
+def reading_isolated(path: Any, weights: Any = None) -> AbstractContextManager[RawModel]:
+    """A context in which the result of `read`, made in a child process, can be used; see `isolated.reading`."""
+    from .isolated import reading
+
+    return reading(path, weights)
 
 
-def _read_one(source: _Source) -> RawModel:
+def _read_one(source: Source) -> RawModel:
     with damage(source.name):
         if source.path is not None and source.path.is_dir():
             return _read_folder(source)
@@ -121,7 +86,7 @@ def _read_one(source: _Source) -> RawModel:
         return READERS[kind](source)
 
 
-def _regular(source: _Source) -> io.BufferedIOBase:
+def _regular(source: Source) -> io.BufferedIOBase:
     if source.path is not None and not stat.S_ISREG(os.stat(source.path).st_mode):
         raise LoadError(f"{source.name}: is a device or a pipe, {EXPECTED}")
     return source.open()
@@ -133,22 +98,21 @@ def _kind(name: str, file: io.BufferedIOBase) -> str:
         return "zip"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b'"'):
         return "json"
-    size, offset = file.seek(0, os.SEEK_END), 0
-    while offset + len(HDF5_MAGIC) <= size:  # HDF5 allows a user block in front: 512, 1024, 2048, ... bytes
-        file.seek(offset)
-        if file.read(len(HDF5_MAGIC)) == HDF5_MAGIC:
-            return "hdf5"
-        offset = offset * 2 or 512
-    found = next((what for looks, what in FOREIGN if looks(head, name.lower())), None)
-    raise LoadError(f"{name}: is {found or 'of an unknown kind, it begins with ' + repr(head[:8])}, {EXPECTED}")
+    if heaps.find_start(file) is not None:
+        return "hdf5"
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 8))
+    raise LoadError(foreign.file(head, file.read(8), name))
 
 
 # ---------------------------------------------------------------- JSON
 
 
-def _parse(text: bytes | str, name: str) -> Any:
-    if len(text) > MAX_JSON:
-        raise LoadError(f"{name}: {len(text):,} bytes of JSON, expected at most {MAX_JSON:,}")
+def _parse(text: bytes | str, name: str, most: int = MAX_JSON) -> Any:
+    if len(text) > most:
+        raise LoadError(f"{name}: {len(text):,} bytes of JSON, expected at most {most:,}")
+    marks = ("{", 232), ("[", 88), (",", 64), (":", 170)  # what they cost, at most, in bytes
+    if sum(cost * text.count(mark if isinstance(text, str) else mark.encode()) for mark, cost in marks) > MAX_VALUES:
+        raise LoadError(f"{name}: JSON of too many values, expected an architecture")
     try:
         value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
         if isinstance(value, str):  # json.dump(model.to_json()) is a common slip
@@ -169,6 +133,8 @@ def _parse(text: bytes | str, name: str) -> Any:
 
 def _architecture(text: bytes | str, name: str) -> dict:
     config = _parse(text, name)
+    if found := foreign.json(config, name):
+        raise LoadError(found)
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise LoadError(f"{name}: JSON without 'class_name', expected a Keras architecture")
     return config
@@ -179,7 +145,7 @@ def _version(holder: Any, key: str = "keras_version") -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_json(source: _Source) -> RawModel:
+def _read_json(source: Source) -> RawModel:
     with source.open() as file:
         text = file.read(MAX_JSON + 1)
     value = _parse(text, source.name)
@@ -189,7 +155,7 @@ def _read_json(source: _Source) -> RawModel:
     return RawModel(source.name, config, None, _version(config), _version(config, "backend"))
 
 
-def _read_shards(source: _Source, weight_map: dict) -> RawModel:
+def _read_shards(source: Source, weight_map: dict) -> RawModel:
     """Weights cut into files: one object's arrays may lie in several of them."""
     if source.path is None:
         raise LoadError(f"{source.name}: is an index of sharded weights, expected its path: the shards lie beside it")
@@ -202,7 +168,7 @@ def _read_shards(source: _Source, weight_map: dict) -> RawModel:
         shard = source.path.parent / name
         if not shard.is_file():
             raise LoadError(f"{source.name}: its shard {name} is missing")
-        part = _read_hdf5(_Source(name, shard, None)).weights
+        part = _read_hdf5(Source(name, shard, None)).weights
         names.update(part.names)
         for path, pairs in part.groups.items():
             known = arrays.setdefault(path, {})
@@ -217,75 +183,33 @@ def _read_shards(source: _Source, weight_map: dict) -> RawModel:
 # ---------------------------------------------------------------- .keras
 
 
-def _read_zip(source: _Source) -> RawModel:
-    with source.open() as file, zipfile.ZipFile(file) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        if len(members) < len(archive.infolist()):
-            raise LoadError(f"{source.name}: two members of the same name in the archive, expected each once")
+def _read_zip(source: Source) -> RawModel:
+    with archives.opened(source) as (members, read):
         if "config.json" not in members:
-            found = next((what for end, what in FOREIGN_MEMBERS if any(m.endswith(end) for m in members)),
-                         "a zip archive without config.json")
-            raise LoadError(f"{source.name}: is {found}, {EXPECTED}")
-
-        def member(name: str) -> bytes | None:
-            info = members.get(name)
-            return None if info is None else _extract(archive, info, source.name)
-
-        return _read_parts(source.name, member, members)
+            raise LoadError(foreign.members(members, source.name, "a zip archive"))
+        return _read_parts(source.name, read, members)
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise LoadError(f"{name}: {info.filename} is compressed by method {info.compress_type}, expected deflate")
-    limit = next((most for end, most in LIMITS if info.filename.endswith(end)), MAX_DECLARED)
-    if info.file_size > min(limit, 200 * info.compress_size + SMALL):
-        raise LoadError(f"{name}: {info.filename} declares {info.file_size:,} bytes and holds {info.compress_size:,}")
-    return archive.read(info)
-
-
-LIMITS = ((".json", MAX_JSON), (".txt", MAX_VOCABULARY))  # bytes of members, by the end of their names
-
-
-def _read_folder(source: _Source) -> RawModel:
+def _read_folder(source: Source) -> RawModel:
     """A ``.keras`` model saved with ``zipped=False``."""
     folder = source.path
     if not (folder / "config.json").is_file():
-        saved_model = (folder / "saved_model.pb").is_file()
-        what = "a TensorFlow SavedModel" if saved_model else "a folder without config.json"
-        raise LoadError(f"{source.name}: is {what}, {EXPECTED}")
+        names = [entry.name for entry in itertools.islice(folder.iterdir(), 10_000)]
+        raise LoadError(foreign.members(names, source.name, "a folder"))
 
-    def member(name: str) -> bytes | _Source | None:
+    def member(name: str) -> bytes | Source | None:
         path = folder / name
         if not path.is_file():
             return None
         if name.endswith(".h5"):
-            return _Source(f"{source.name}/{name}", path, None)
+            return Source(f"{source.name}/{name}", path, None)
         with open(path, "rb") as file:
-            return file.read((MAX_VOCABULARY if name.endswith(".txt") else MAX_JSON) + 1)
+            return file.read((vocabularies.MOST if name.endswith(".txt") else MAX_JSON) + 1)
 
     found = (folder / "assets").rglob("vocabulary.txt")
     files = (path for path in found if path.is_file() and not path.is_symlink())
-    listed = [path.relative_to(folder).as_posix() for path in itertools.islice(files, MAX_VOCABULARIES + 1)]
+    listed = [path.relative_to(folder).as_posix() for path in itertools.islice(files, vocabularies.MOST_FILES + 1)]
     return _read_parts(source.name, member, listed)
-
-
-def _vocabularies(name: str, member: Any, listed: Iterable[str]) -> dict[str, str]:
-    """The texts of vocabularies by the path of the object that has them."""
-    texts: dict[str, str] = {}
-    size = 0
-    for path in listed:
-        place = VOCABULARY.fullmatch(path.replace("\\", "/"))  # Windows wrote its own separators
-        if place is None:
-            continue
-        data = member(path)
-        size += len(data)
-        if size > MAX_VOCABULARY or len(texts) >= MAX_VOCABULARIES:
-            raise LoadError(f"{name}: {path}: the vocabularies are larger or more than expected")
-        try:
-            texts[place[1].rstrip("/")] = data.decode("utf-8").replace("\r\n", "\n")
-        except UnicodeDecodeError:
-            raise LoadError(f"{name}: {path} is not text in UTF-8, expected a vocabulary") from None
-    return texts
 
 
 def _read_parts(name: str, member: Any, listed: Iterable[str]) -> RawModel:
@@ -296,25 +220,22 @@ def _read_parts(name: str, member: Any, listed: Iterable[str]) -> RawModel:
     if part is None:
         what = "model.weights.npz (pickled)" if member("model.weights.npz") is not None else "no weights"
         raise LoadError(f"{name}: holds {what}, expected model.weights.h5")
-    weights = _read_hdf5(part if isinstance(part, _Source) else _Source(name, None, part)).weights
-    assets = _vocabularies(name, member, listed)
+    weights = _read_hdf5(part if isinstance(part, Source) else Source(name, None, part)).weights
+    assets = vocabularies.read(name, member, listed)
     return RawModel(name, config, replace(weights, source=name, keras_version=version, assets=assets), version)
 
 
 # ---------------------------------------------------------------- HDF5
 
 
-def _check_text(source: _Source) -> None:
-    if source.path is None:
-        return heaps.check(source.data, source.data.find(HDF5_MAGIC), source.name)
-    with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return heaps.check(data, data.find(HDF5_MAGIC), source.name)
-
-
-def _read_hdf5(source: _Source) -> RawModel:
+def _read_hdf5(source: Source) -> RawModel:
     with damage(source.name):
-        _check_text(source)
-        file = h5py.File(source.path or io.BytesIO(source.data), "r")  # stays open as long as a handle refers to it
+        with source.open() as opened:
+            if heaps.find_start(opened) is None:
+                raise LoadError(f"{source.name}: its weights are not an HDF5 file, expected one")
+            heaps.check(opened, source.name)
+        whole = source.path is not None and source.place is None
+        file = h5py.File(source.path if whole else source.open(), "r")  # open as long as a handle refers to it
         store = Store(source.name, file)
         text = store.text(file, "model_config")
         config = None if text is None else _architecture(text, source.name)

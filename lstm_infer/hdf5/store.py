@@ -6,6 +6,7 @@ weights is looked at. Knows HDF5; knows nothing of zip, JSON or Keras's words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,15 +16,18 @@ import numpy as np
 
 from ..errors import LoadError
 from ..spec import Handle, RawWeights
+from . import inflate
+from .foreign import EXPECTED
+from .heaps import MAX_TEXT
 
-MAX_TEXT = 64 << 20  # bytes of one attribute; the largest real architecture seen has 1 MB
 MAX_DEPTH = 200  # nesting of JSON and of groups: everything that walks them may recurse
 MAX_GROUPS = 100_000
-MAX_DECLARED = 64 << 30  # bytes of all arrays together
-MAX_EXPANSION = 1000  # declared : stored. Deflate cannot do more; float weights reach 1.1
+MAX_PIECES = 1024  # of a list of names
+MAX_EXPANSION = 1000  # declared : stored of one array. Deflate cannot do more; float weights reach 1.1
 SMALL = 1 << 20  # bytes that are never worth an expansion check
+MAX_TOTAL = 32  # declared : stored of a whole file, beyond FREE: nine tenths of zeros reach 6
+FREE = 16 << 20  # bytes
 NOT_WEIGHTS = {"optimizer", "metrics", "compile_metrics", "loss_tracker", "assets"}  # at the root of an object store
-EXPECTED = "expected a Keras .h5, .keras, .weights.h5 or architecture .json file"
 NUMBERS = {f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items()
            for size in sizes}
 SAFE_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
@@ -37,6 +41,8 @@ def damage(name: str) -> Iterator[None]:
         yield
     except (LoadError, FileNotFoundError, PermissionError):
         raise
+    except MemoryError:
+        raise LoadError(f"{name}: reading it takes more memory than there is") from None
     except Exception as error:
         lines = str(error).splitlines()
         raise LoadError(f"{name}: cannot be read, the file looks damaged ({lines[0] if lines else error!r})") from error
@@ -52,7 +58,7 @@ class Store:
     def __init__(self, name: str, file: h5py.File) -> None:
         self.name, self.file = name, file
         self.bfloat16 = False  # whether 2-byte opaque data may be bfloat16: legacy files do not mark it
-        self.declared = 0
+        self.declared = self.stored = 0  # bytes of all arrays met so far
         self.listed: set[int] = set()  # addresses of the arrays met so far
 
     # ------------------------------------------------ finding things
@@ -100,6 +106,8 @@ class Store:
         if not pieces:
             while (piece := self.attribute(group, f"{attribute}{len(pieces)}")) is not None:
                 pieces.append(piece)
+                if len(pieces) > MAX_PIECES:
+                    raise LoadError(f"{self.name}: {attribute} is cut into more than {MAX_PIECES} pieces")
         if not pieces:
             return None
         items = [item for piece in pieces for item in np.ravel(piece).tolist()]  # an empty one is of type float64
@@ -110,6 +118,15 @@ class Store:
     # ------------------------------------------------ the three layouts
 
     def weights(self) -> RawWeights:
+        found = self.listing()
+        if self.declared > FREE + MAX_TOTAL * self.stored:
+            raise LoadError(f"{self.name}: its arrays declare {self.declared:,} bytes together and hold "
+                            f"{self.stored:,}, expected at most {MAX_TOTAL} times as many")
+        if self.stored > self.file.id.get_filesize():
+            raise LoadError(f"{self.name}: its arrays hold {self.stored:,} bytes together, which is more than the file")
+        return found
+
+    def listing(self) -> RawWeights:
         root = self.file
         inner = self.child(root, "model_weights", "model_weights") if "layer_names" not in root.attrs else None
         group = inner if isinstance(inner, h5py.Group) else root
@@ -214,7 +231,11 @@ class Store:
 
         def read() -> np.ndarray:
             with damage(f"{self.name}: {where}"):
-                values = np.asarray(dataset[()])
+                if problem := inflate.objection(dataset):
+                    raise LoadError(f"{self.name}: {where} {problem}")
+                values = np.empty(dataset.shape, dataset.dtype)
+                if values.size:
+                    dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
                 if bfloat16:  # the upper half of a float32
                     return (values.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float32, copy=False)
                 return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -243,7 +264,12 @@ class Store:
         most = SMALL + MAX_EXPANSION * stored if filters & SHRINKING_FILTERS else stored
         if size > most:
             return f"declares {size:,} bytes and holds {stored:,}"
-        if dataset.chunks and np.prod(dataset.chunks, dtype=float) * dataset.dtype.itemsize > 2 * size + 16 * SMALL:
-            return f"is cut into chunks of {dataset.chunks} for a shape of {dataset.shape}"
+        if dataset.chunks and size:
+            expected = math.prod(-(-n // m) for n, m in zip(dataset.shape, dataset.chunks, strict=True))
+            if math.prod(dataset.chunks) * dataset.dtype.itemsize > 2 * size + FREE or expected > MAX_GROUPS:
+                return f"is cut into pieces of {dataset.chunks} for a shape of {dataset.shape}"
+            if (found := dataset.id.get_num_chunks()) != expected:
+                return f"has {found:,} of its {expected:,} pieces; the save was probably cut short"
         self.declared += size
-        return "brings the declared size of all arrays over the limit" if self.declared > MAX_DECLARED else None
+        self.stored += stored
+        return None

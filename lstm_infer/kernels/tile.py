@@ -29,7 +29,7 @@ from .activations import LINEAR, Activation
 from .address import pointer
 from .constant import get
 from .jit import inner
-from .vector import ALIGNMENT, LANES, MACHINE, aligned, broadcast, count, fma, i64, load, offset, prefetch, store
+from .vector import ALIGNMENT, LANES, MACHINE, broadcast, count, fma, i64, load, offset, prefetch, store
 
 AHEAD = 512
 """Floats that weights are fetched ahead of their use. One row streams them from the L2 cache a quarter faster so; two
@@ -130,33 +130,37 @@ class Vectors(NamedTuple):
     slot: int
 
 
-def pack(*parts, wide=1):
-    """Return weights as tiles read them.
+def packed_size(*parts, wide=1):
+    """Return how many numbers `pack` writes for these parts."""
+    width = LANES * wide
+    return sum(len(part) * len(part[0]) for part in parts) * -(-parts[0][0].shape[1] // width) * width
+
+
+def pack(out, *parts, wide=1):
+    """Write weights as tiles read them, straight from where they are.
 
     Parameters
     ----------
-    *parts : (k, slots, units) arrays
+    out : (packed_size,) float32 array
+    *parts : lists of (k, units) arrays, one for each slot
         The slots that take part may differ from part to part: x, then h.
     wide : int
         Neighbouring unit vectors in a block, each a slot of its own (the parts then have one).
-
-    Returns
-    -------
-    flat float32 array, aligned
     """
-    units = parts[0].shape[2]
-    blocks = -(-units // (LANES * wide))
-    sizes = [k * slots * wide * LANES for k, slots, _ in (part.shape for part in parts)]
-    packed, at = aligned(blocks, sum(sizes)), 0
-    packed[:] = 0
-    for part, size in zip(parts, sizes, strict=True):
-        k, slots, _ = part.shape
-        padded = np.zeros((k, slots, blocks * wide * LANES), np.float32)
-        padded[:, :, :units] = part
-        padded = padded.reshape(k, slots, blocks, wide, LANES).transpose(2, 0, 1, 3, 4)
-        packed[:, at : at + size] = padded.reshape(blocks, size)
+    units, width = parts[0][0].shape[1], LANES * wide
+    whole, blocks = units // width, -(-units // width)
+    out, at = out.reshape(blocks, -1), 0
+    for part in parts:
+        k = len(part[0])
+        size = k * len(part) * width
+        to = out[:, at : at + size].reshape(blocks, k, len(part), wide, LANES)
+        for slot, weights in enumerate(part):
+            to[:whole, :, slot] = weights[:, : whole * width].reshape(k, whole, wide, LANES).transpose(1, 0, 2, 3)
+            if whole < blocks:
+                last = np.zeros((k, width), np.float32)
+                last[:, : units - whole * width] = weights[:, whole * width :]
+                to[whole, :, slot] = last.reshape(k, wide, LANES)
         at += size
-    return packed.reshape(-1)
 
 
 # ---------------------------------------------------------------- emitting

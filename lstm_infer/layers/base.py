@@ -271,11 +271,14 @@ class Layer:
         """Whether the weights' shapes are known."""
         return self.expected_shapes is not None
 
-    def assign(self, arrays):
-        """Take `arrays` (by name, of the expected shapes) as weights: cast once, read-only from now on."""
+    def assign(self, arrays, copy=True):
+        """Take `arrays` (by name, of the expected shapes) as weights: cast once, read-only from now on.
+
+        Without `copy` they become the layer's own where they are of its dtype already.
+        """
         weights = {}
         for name, array in arrays.items():
-            array = np.array(array, self.dtype, order="C", copy=True)
+            array = (np.array if copy else np.asarray)(array, self.dtype, order="C")
             array.setflags(write=False)
             weights[name] = array
         self.weights = weights

@@ -34,7 +34,7 @@ class _Cell(Layer):
             raise InputError(f"layer '{self.name}': found implementation={implementation!r}, expected 1 or 2")
         self.units, self.use_bias, self.implementation = int(units), use_bias, implementation
         self.given_activations = {"activation": activation}
-        self.packed, self._steppers = None, {}
+        self.packed, self._steppers, self._made = None, {}, {}
         self._is_ours = type(self) in (LSTMCell, GRUCell, SimpleRNNCell)  # whose methods nobody has overridden
         self.settle_activations()
 
@@ -62,6 +62,13 @@ class _Cell(Layer):
     def fits_tiles(self):
         """Whether the fused kernels on register tiles can compute this cell."""
         return self.compiled and packing.knows(self.dtype, *self.functions.values())
+
+    def once(self, name, make):
+        """Return another form of the weights, made when it is needed first: it would double their memory."""
+        made = self._made  # looked at before the weights are: another thread may put others in their place
+        if name not in made:
+            made[name] = make()
+        return made[name]
 
     def sequence(self, x, mask, backwards, masked_output, states, y, threads=1):
         """The fused loop over a sequence; parameters as in `sequences.run`."""
@@ -236,10 +243,17 @@ class LSTMCell(_Cell):
         f, g = self.functions["activation"], self.functions["recurrent_activation"]
         self.params = lstm.LSTMParams(self.weights["kernel"], self.weights["recurrent_kernel"], bias, f, g)
         self.packed = packing.pack_lstm(*self.params) if self.fits_tiles else None
-        self._steppers = {}  # after it, so that none is made of the old weights
-        if self.implementation == 1:
-            self.gate_params = lstm.split_gates(self.params)
-            self.packed_gates = packing.pack_lstm_gates(*self.params[:3]) if self.fits_tiles else None
+        self._steppers, self._made = {}, {}  # after it, so that none is made of the old weights
+
+    @property
+    def gate_params(self):
+        """The weights with each gate's apart, for implementation 1."""
+        return self.once("gate_params", lambda: lstm.split_gates(self.params))
+
+    @property
+    def packed_gates(self):
+        """The same as its fused kernel takes them."""
+        return self.once("packed_gates", lambda: packing.pack_lstm_gates(*self.params[:3]))
 
     general_step, general_sequence = staticmethod(lstm.step_fused), staticmethod(lstm.sequence)
 
@@ -314,17 +328,25 @@ class GRUCell(_Cell):
         u = self.units
         bias = np.zeros((2, 3 * u), self.dtype)
         bias[: 2 if self.reset_after else 1] = self.weights.get("bias", 0)
-        recurrent = self.weights["recurrent_kernel"]
-        gates, candidate = (np.ascontiguousarray(part) for part in (recurrent[:, : 2 * u], recurrent[:, 2 * u :]))
         self.biases = bias
         if self.compiled:
             f, g = self.functions["activation"], self.functions["recurrent_activation"]
-            self.params = gru.GRUParams(
-                self.weights["kernel"], gates, candidate, bias[0], bias[1], f, g, bool(self.reset_after)
-            )
-            weights = self.weights["kernel"], recurrent, bias, f, g, self.reset_after
+            weights = self.weights["kernel"], self.weights["recurrent_kernel"], bias, f, g, self.reset_after
             self.packed = packing.pack_gru(*weights) if self.fits_tiles else None
-            self._steppers = {}  # after it, so that none is made of the old weights
+            self._steppers, self._made = {}, {}  # after it, so that none is made of the old weights
+
+    @property
+    def params(self):
+        """The weights as the general kernels take them."""
+        return self.once("params", self._general_params)
+
+    def _general_params(self):
+        recurrent, u = self.weights["recurrent_kernel"], self.units
+        gates, candidate = (np.ascontiguousarray(part) for part in (recurrent[:, : 2 * u], recurrent[:, 2 * u :]))
+        functions = self.functions["activation"], self.functions["recurrent_activation"]
+        return gru.GRUParams(
+            self.weights["kernel"], gates, candidate, *self.biases, *functions, bool(self.reset_after)
+        )
 
     general_step, general_sequence = staticmethod(gru.step), staticmethod(gru.sequence)
 

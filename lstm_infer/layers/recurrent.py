@@ -267,8 +267,8 @@ class _FusedRNN(RNN):
         super().build_from(weights)
         self.expected_shapes = self.cell.expected_shapes
 
-    def assign(self, arrays):
-        self.cell.assign(arrays)
+    def assign(self, arrays, copy=True):
+        self.cell.assign(arrays, copy)
         self.weights, self.expected_shapes = self.cell.weights, self.cell.expected_shapes
 
     def adopt(self, semantics):

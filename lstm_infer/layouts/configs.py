@@ -32,7 +32,7 @@ from .words import (
     WRAPPERS,
 )
 
-MAX_LAYERS = 20_000
+MAX_LAYERS = 10_000
 TRAINING_WORDS = ("_initializer", "_regularizer", "_constraint")
 NOT_OURS = {  # said elsewhere in a spec, or of training
     "cells", "batch_input_shape", "input_shape", "input_length", "forget_bias_init",
@@ -77,6 +77,7 @@ def model(item: dict, context: Context, name: Any = None) -> ModelSpec:
         context.fail(name, f"{class_name} has no list of layers or too many", f"1 to {MAX_LAYERS}")
     if not isinstance(name, str):
         context.fail(class_name, f"its name is {name!r}", "a text")
+    context.count(name, len(items))
     layers = tuple(translate(child, context, _default_name(child, index)) for index, child in enumerate(items))
     names = [layer.name for layer in layers]
     if len(set(names)) < len(names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from ..errors import LoadError
@@ -10,6 +10,7 @@ from ..spec import RawWeights, Semantics
 from .semantics import Writer
 
 MAX_NESTING = 30  # models and wrappers inside each other
+MAX_ITEMS = 30_000  # layers, calls and tensors they take, in all models of a file
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Context:
     semantics: Semantics
     weights: RawWeights | None = None
     nesting: int = 0
+    counted: list[int] = field(default_factory=lambda: [0])  # items so far; shared by all contexts of a file
+
+    def count(self, layer: object, items: int = 1) -> None:
+        self.counted[0] += items
+        if self.counted[0] > MAX_ITEMS:
+            self.fail(layer, f"the file has more than {MAX_ITEMS:,} layers and calls", "fewer")
 
     def deeper(self, layer: str) -> Context:
         if self.nesting >= MAX_NESTING:

@@ -72,6 +72,10 @@ def match(spec: ModelSpec, weights: RawWeights) -> Found:
     LoadError
         If an array is missing, surplus, or has a shape that contradicts the config.
     """
+    wanted = [layer.name for layer in spec.layers if any(owner.names for owner in owners(layer))]
+    if wanted and not any(weights.groups.values()):
+        raise LoadError(f"{weights.source}: holds no arrays at all, expected some for {_count(wanted)}; the model was "
+                        "probably saved before it was built: call it once, or give it an Input, and save it again")
     if weights.layout == "objects":
         return objects.match(spec, weights)
     found: Found = {}

@@ -41,6 +41,7 @@ class _Reader:
 
     def ref(self, value: list) -> TensorRef:
         layer, call, tensor = value[:3]
+        self.context.count(self.layer)
         if layer not in self.layers:
             self.fail(f"is called on the output of {layer[:60]!r}, which is not there", "a layer of the same model")
         if not (0 <= call < 1 << 20 and 0 <= tensor < 1 << 20):
@@ -86,6 +87,7 @@ class _Reader:
             return [Call(layer.name, (), {})] if layer_is_input(layer) else []
         if not isinstance(nodes, list):
             self.fail("inbound_nodes is not a list", "one")
+        self.context.count(layer.name, len(nodes))
         if layer.class_name.startswith((operators.PREFIX, operators.OF_TENSORFLOW)):
             return [self.operation(layer, item, node) for node in nodes]
         return [self.call(layer, node) for node in nodes]
