@@ -16,7 +16,8 @@ import mmap
 import os
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ class _Source(NamedTuple):
         return io.BytesIO(self.data) if self.path is None else open(self.path, "rb")
 
 
-def read(path: Any, weights: Any = None) -> RawModel:
+def read(path: Any, weights: Any = None, damages: list[str] | None = None) -> RawModel:
     """Read what a model file says; the arrays stay in the file until asked for.
 
     Parameters
@@ -72,6 +73,8 @@ def read(path: Any, weights: Any = None) -> RawModel:
         weights. Its content decides, not its name.
     weights : same kinds, optional
         A second file whose arrays are used instead of those of `path`.
+    damages : list, optional
+        Takes what is wrong with a file of the right kind, one sentence each: then the rest of it is returned.
 
     Returns
     -------
@@ -84,10 +87,10 @@ def read(path: Any, weights: Any = None) -> RawModel:
     FileNotFoundError, PermissionError
         As the operating system says.
     """
-    model = _read_one(_source(path))
+    model = _read_one(_source(path), damages)
     if weights is None:
         return model
-    other = _read_one(_source(weights))
+    other = _read_one(_source(weights), damages)
     if other.weights is None:
         raise LoadError(f"{other.source}: holds an architecture only, expected weights")
     version = model.keras_version or other.keras_version
@@ -107,13 +110,25 @@ def _source(path: Any) -> _Source:
     return _Source(path.name or str(path), path, None)
 
 
-def _read_one(source: _Source) -> RawModel:
+def _read_one(source: _Source, damages: list[str] | None) -> RawModel:
     with damage(source.name):
         if source.path is not None and source.path.is_dir():
-            return _read_folder(source)
-        with _regular(source) as file:
-            kind = _kind(source.name, file)
-        return READERS[kind](source)
+            kind = "folder"
+        else:
+            with _regular(source) as file:
+                kind = _kind(source.name, file)
+        return replace(READERS[kind](source, damages), container=kind)
+
+
+@contextmanager
+def _noting(damages: list[str] | None) -> Iterator[None]:
+    """Add what is wrong to `damages` and go on, where there is such a list."""
+    try:
+        yield
+    except LoadError as error:
+        if damages is None:
+            raise
+        damages.append(str(error))
 
 
 def _regular(source: _Source) -> io.BufferedIOBase:
@@ -174,7 +189,7 @@ def _version(holder: Any, key: str = "keras_version") -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_json(source: _Source) -> RawModel:
+def _read_json(source: _Source, damages: list[str] | None) -> RawModel:
     with source.open() as file:
         text = file.read(MAX_JSON + 1)
     value = _parse(text, source.name)
@@ -197,7 +212,7 @@ def _read_shards(source: _Source, weight_map: dict) -> RawModel:
         shard = source.path.parent / name
         if not shard.is_file():
             raise LoadError(f"{source.name}: its shard {name} is missing")
-        part = _read_hdf5(_Source(name, shard, None)).weights
+        part = _read_hdf5(_Source(name, shard, None), None).weights
         names.update(part.names)
         for path, pairs in part.groups.items():
             known = arrays.setdefault(path, {})
@@ -212,7 +227,7 @@ def _read_shards(source: _Source, weight_map: dict) -> RawModel:
 # ---------------------------------------------------------------- .keras
 
 
-def _read_zip(source: _Source) -> RawModel:
+def _read_zip(source: _Source, damages: list[str] | None) -> RawModel:
     with source.open() as file, zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         if len(members) < len(archive.infolist()):
@@ -226,7 +241,7 @@ def _read_zip(source: _Source) -> RawModel:
             info = members.get(name)
             return None if info is None else _extract(archive, info, source.name)
 
-        return _read_parts(source.name, member)
+        return _read_parts(source.name, member, damages)
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
@@ -238,7 +253,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> byte
     return archive.read(info)
 
 
-def _read_folder(source: _Source) -> RawModel:
+def _read_folder(source: _Source, damages: list[str] | None) -> RawModel:
     """A ``.keras`` model saved with ``zipped=False``."""
     folder = source.path
     if not (folder / "config.json").is_file():
@@ -255,19 +270,25 @@ def _read_folder(source: _Source) -> RawModel:
         with open(path, "rb") as file:
             return file.read(MAX_JSON + 1)
 
-    return _read_parts(source.name, member)
+    return _read_parts(source.name, member, damages)
 
 
-def _read_parts(name: str, member: Any) -> RawModel:
+def _read_parts(name: str, member: Any, damages: list[str] | None) -> RawModel:
     config = _architecture(member("config.json"), name)
     metadata = _parse(member("metadata.json") or "{}", name)
     version = _version(metadata) or _version(config)
+    with _noting(damages):
+        return RawModel(name, config, _weights_part(name, member, version, damages), version)
+    return RawModel(name, config, None, version)
+
+
+def _weights_part(name: str, member: Any, version: str | None, damages: list[str] | None) -> RawWeights | None:
     part = member("model.weights.h5")
     if part is None:
         what = "model.weights.npz (pickled)" if member("model.weights.npz") is not None else "no weights"
         raise LoadError(f"{name}: holds {what}, expected model.weights.h5")
-    weights = _read_hdf5(part if isinstance(part, _Source) else _Source(name, None, part)).weights
-    return RawModel(name, config, replace(weights, source=name, keras_version=version), version)
+    weights = _read_hdf5(part if isinstance(part, _Source) else _Source(name, None, part), damages).weights
+    return None if weights is None else replace(weights, source=name, keras_version=version)
 
 
 # ---------------------------------------------------------------- HDF5
@@ -280,17 +301,23 @@ def _check_text(source: _Source) -> None:
         return heaps.check(data, data.find(HDF5_MAGIC), source.name)
 
 
-def _read_hdf5(source: _Source) -> RawModel:
+def _read_hdf5(source: _Source, damages: list[str] | None) -> RawModel:
     with damage(source.name):
         _check_text(source)
         file = h5py.File(source.path or io.BytesIO(source.data), "r")  # stays open as long as a handle refers to it
-        store = Store(source.name, file)
-        text = store.text(file, "model_config")
-        config = None if text is None else _architecture(text, source.name)
+        store = Store(source.name, file, damages)
+        text, config, weights = store.text(file, "model_config"), None, None
+        with _noting(damages):
+            config = None if text is None else _architecture(text, source.name)
         store.bfloat16 = "bfloat16" in (text or "")
         version, backend = store.text(file, "keras_version"), store.text(file, "backend")
-        weights = store.weights()
+        with _noting(damages), damage(source.name):
+            weights = store.weights()
+        if config is None and weights is None:
+            raise LoadError(damages[0])
+        if weights is None:
+            return RawModel(source.name, config, None, version, backend)
         return RawModel(source.name, config, weights, version or weights.keras_version, backend or weights.backend)
 
 
-READERS = {"hdf5": _read_hdf5, "zip": _read_zip, "json": _read_json}
+READERS = {"hdf5": _read_hdf5, "zip": _read_zip, "folder": _read_folder, "json": _read_json}
