@@ -73,9 +73,10 @@ def inspect(path: Any, weights: Any = None) -> dict:
     Examples
     --------
     >>> import lstm_infer as li
-    >>> found = li.inspect("models/sunspots.h5")
-    >>> found["generation"], found["loads"], found["totals"]["parameters"]
-    ('Keras 2 of TensorFlow', True, 4285)
+    >>> layer = '{"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [null, 3]}}'
+    >>> found = li.inspect(f'{{"class_name": "Sequential", "config": [{layer}]}}'.encode())
+    >>> found["holds"], found["generation"], found["totals"]["parameters"]
+    ('architecture', 'Keras 2 (several backends)', 8)
     """
     damages: list[str] = []
     raw = hdf5.read(path, weights, damages)

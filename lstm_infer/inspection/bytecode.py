@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .marshalled import Code, Slice
 
 MAX_TEXT = 2000  # of an expression
+MAX_ITEMS = 50  # of a tuple
 
 COMMON = {
     11: "UNARY_NEGATIVE", 16: "@", 19: "**", 20: "*", 21: "/", 22: "%", 23: "+", 24: "-", 25: "[]", 26: "//", 27: "/",
@@ -85,19 +86,21 @@ def _steps(bytecode: bytes, table: str) -> Iterator[tuple[int, int]]:
             yield opcode, argument
 
 
-def constant(value: Any) -> str:
-    """Return a constant as source text.
+def constant(value: Any, depth: int = 2) -> str:
+    """Return a constant as source text; what is nested deeper than `depth`, or is long, is cut short.
 
     >>> constant((None, -1, 'axis', 2.5))
     "(None, -1, 'axis', 2.5)"
     """
     if isinstance(value, Code):
         return f"<function {value.name}>"
-    if isinstance(value, Slice):
-        return _slice([constant(part) for part in value])
     if isinstance(value, tuple):
-        inside = ", ".join(constant(item) for item in value[:50])
-        return f"({inside},)" if len(value) == 1 else f"({inside})"
+        if not depth:  # the same tuple may stand in another many times: its text has no bound otherwise
+            return "..."
+        parts = [constant(item, depth - 1) for item in value[:MAX_ITEMS]] + ["..."] * (len(value) > MAX_ITEMS)
+        if isinstance(value, Slice):
+            return _slice(parts)
+        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
     return repr(value) if value is not Ellipsis else "..."
 
 
@@ -202,6 +205,8 @@ class _Machine:
         value, index = self.popped(2)
         inside = index.text
         if index.items:
+            if len(index.items) > MAX_ITEMS:
+                raise _Stop
             inside = ", ".join(i.text if isinstance(i, Text) else constant(i) for i in index.items)
         self.push(f"{self.tight(value, ATOM)}[{inside}]")
 

@@ -49,8 +49,18 @@ class Guess:
 def layers(weights: RawWeights, in_line: Callable[[list[Guess]], list[Guess]]) -> list[Guess]:
     """Return a guess for every layer of a weights file, in the file's order; `in_line` puts cells into theirs."""
     if weights.layout == "legacy":
-        return [guess for name, pairs in weights.groups.items() for guess in _legacy(name, pairs)]
-    return [_stored(name, inside, in_line) for name, inside in _objects(weights).items()]
+        found = [_try(name, _legacy, name, pairs) for name, pairs in weights.groups.items()]
+        return [guess for some in found for guess in (some if isinstance(some, list) else [some])]
+    objects = _objects(weights).items()
+    return [_try(name, _stored, name, inside, in_line) for name, inside in objects]
+
+
+def _try(name: str, guess: Callable, *arguments: object) -> list[Guess] | Guess:
+    """Guess; arrays that lack what their names promise suggest nothing."""
+    try:
+        return guess(*arguments)
+    except (LookupError, ValueError, TypeError):
+        return Guess(name, "?", "", remark="arrays of no known layer")
 
 
 def _legacy(name: str, pairs: Sequence[tuple[str, Handle]]) -> list[Guess]:

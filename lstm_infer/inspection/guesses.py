@@ -38,6 +38,8 @@ def code(weights: RawWeights, file: str) -> dict:
     if weights.layout == "objects":
         layers = _in_line(layers)
     fits = _is_line(layers)
+    if fits:
+        layers = _flattened(layers)
     _settle(layers)
     lines = _sequential(layers) if fits else _graph(layers, weights)
     return {
@@ -49,7 +51,7 @@ def code(weights: RawWeights, file: str) -> dict:
 
 # ---------------------------------------------------------------- in which order
 def _fits(width: int | None, layer: Guess, before: Guess | None) -> bool:
-    if width is None or layer.width_in is None:
+    if not width or layer.width_in is None:
         return layer.kind != "embedding" or before is None
     if layer.width_in == width:
         return True
@@ -67,6 +69,20 @@ def _is_line(layers: Sequence[Guess]) -> bool:
             return False
         width, before = layer.width_out or width, layer
     return True
+
+
+def _flattened(layers: Sequence[Guess]) -> list[Guess]:
+    """Put a Flatten where a Dense takes several timesteps at once, unless there is one."""
+    found: list[Guess] = []
+    width = None
+    for layer in layers:
+        known = any("Flatten" in one.code for one in found[-2:])
+        if width and layer.width_in and layer.width_in != width and not known:
+            remark = f"{layer.width_in} = {layer.width_in // width} x {width}"
+            found.append(Guess("flat", "passing", "li.Flatten()", remark=remark))
+        found.append(layer)
+        width = layer.width_out or width
+    return found
 
 
 def _in_line(layers: list[Guess]) -> list[Guess]:
@@ -129,13 +145,8 @@ def _settle(layers: Sequence[Guess]) -> None:
 
 def _sequential(layers: Sequence[Guess]) -> list[str]:
     """The code of a Sequential whose layers fit each other."""
-    lines, width = ["model = li.Sequential([", f"    {_input(layers)},"], None
-    for layer in layers:
-        if layer.width_in and width and layer.width_in != width:
-            lines.append(f"    li.Flatten(),  # {layer.width_in} = {layer.width_in // width} x {width}")
-        lines.append(f"    {layer.code},  # {_remark(layer)}")
-        width = layer.width_out or width
-    return [*lines, "])"]
+    lines = [f"    {layer.code},  # {_remark(layer)}" for layer in layers]
+    return ["model = li.Sequential([", f"    {_input(layers)},", *lines, "])"]
 
 
 def _graph(layers: Sequence[Guess], weights: RawWeights) -> list[str]:

@@ -9,7 +9,7 @@ import ast
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import bytecode, marshalled
@@ -112,23 +112,24 @@ def suggestion(described: Mapping[str, Any]) -> str | None:
     >>> suggestion({"expression": "x[:, -1, :]", "arguments": ["x"], "given": {}})
     'li.custom.last_timestep'
     """
-    arguments = described["arguments"]
-    if not described["expression"] or not arguments:
+    if not described["expression"] or not described["arguments"]:
+        return None
+    x = described["arguments"][0]
+    if not x.isidentifier():  # names are whatever the file says
         return None
     try:
-        tree = ast.parse(described["expression"], mode="eval").body
         values = {name: ast.parse(text, mode="eval").body for name, text in described["given"].items()}
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        tree = _Bound(values).visit(ast.parse(described["expression"], mode="eval").body)
+        return next(filter(None, (_answer(rule, tree, x) for rule in RULES)), None)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # a hostile file's, or nothing that Python would say
         return None
-    tree = _Bound(values).visit(tree)
-    for rule in (_of_subscript, _of_arithmetic, _of_call):
-        try:
-            found = rule(tree, arguments[0])
-        except (ValueError, TypeError, AttributeError, IndexError, RecursionError):
-            found = None
-        if found:
-            return found
-    return _as_it_stands(tree, arguments[0])
+
+
+def _answer(rule: Callable[[ast.AST, str], str | None], tree: ast.AST, x: str) -> str | None:
+    try:
+        return rule(tree, x)
+    except (ValueError, TypeError, AttributeError, LookupError):  # not of the shape that the rule is for
+        return None
 
 
 class _Bound(ast.NodeTransformer):
@@ -175,7 +176,7 @@ CALLS = {  # the last word of what is called: (helper, its words in the order of
     "squeeze": ("squeeze", ("axis",), ("axis",)),
     "expand_dims": ("expand_dims", ("axis",), ()),
     "reshape": ("reshape", ("shape",), ("shape",)),
-    **dict.fromkeys(("l2_normalize", "normalize"), ("l2_normalize", ("axis",), ())),
+    "l2_normalize": ("l2_normalize", ("axis",), ()),
     "one_hot": ("one_hot", ("depth",), ("depth",)),
     "reverse": ("reverse_time", ("axis",), ("axis",)),
 }
@@ -212,12 +213,22 @@ def _uncast(node: ast.AST) -> ast.AST:
     return node.args[0] if is_cast and node.args else node
 
 
-PLAIN = (ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.BinOp, ast.UnaryOp,
-         ast.operator, ast.unaryop, ast.expr_context)  # fmt: skip
+PLAIN = (ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Slice, ast.Tuple, ast.BinOp, ast.UnaryOp, ast.USub,
+         ast.Add, ast.Sub, ast.Mult, ast.Div)  # fmt: skip
 
 
 def _as_it_stands(tree: ast.AST, x: str) -> str | None:
-    """An expression of subscripts and arithmetic means the same to NumPy."""
+    """An expression of subscripts and simple arithmetic means the same to NumPy."""
     nodes = list(ast.walk(tree))
-    plain = all(isinstance(node, PLAIN) and (not isinstance(node, ast.Name) or node.id == x) for node in nodes)
-    return f"lambda {x}: {ast.unparse(tree)}" if plain else None
+    places = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
+    for node in nodes:
+        if not isinstance(node, PLAIN) or isinstance(node, ast.Name) and node.id != x:
+            return None
+        if isinstance(node, ast.Tuple) and id(node) not in places:
+            return None
+        if isinstance(node, ast.Constant) and not isinstance(node.value, (int, float, type(None), type(...))):
+            return None
+    return f"lambda {x}: {ast.unparse(tree)}"
+
+
+RULES = (_of_subscript, _of_arithmetic, _of_call, _as_it_stands)

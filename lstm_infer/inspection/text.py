@@ -106,6 +106,11 @@ def _unsupported(rows: list[dict]) -> Iterator[str]:
         elif row["keys"]:
             yield f"      keys     {', '.join(_clean(repr(key)) for key in row['keys'])}"
     yield from _more(rows)
+    if len(rows) > 1 and all(row["suggestion"] for row in rows):
+        yield "  All together:"
+        yield "      custom_objects={"
+        yield from (f"          {row['keys'][0]!r}: {_clean(row['suggestion'], 400)}," for row in rows)
+        yield "      }"
 
 
 def _code(code: dict | None) -> Iterator[str]:
