@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from .marshalled import Code, Slice
 
 MAX_TEXT = 2000  # of an expression
-MAX_ITEMS = 50  # of a tuple
+MAX_ITEMS = 50  # of a tuple or a call
+MAX_STRING = 200  # characters of a constant
 
 COMMON = {
     11: "UNARY_NEGATIVE", 16: "@", 19: "**", 20: "*", 21: "/", 22: "%", 23: "+", 24: "-", 25: "[]", 26: "//", 27: "/",
@@ -101,6 +102,8 @@ def constant(value: Any, depth: int = 2) -> str:
         if isinstance(value, Slice):
             return _slice(parts)
         return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+    if isinstance(value, (str, bytes)) and len(value) > MAX_STRING:
+        return f"{value[:MAX_STRING]!r}..."
     return repr(value) if value is not Ellipsis else "..."
 
 
@@ -155,7 +158,7 @@ class _Machine:
         return value
 
     def popped(self, count: int) -> list[Text]:
-        if count > len(self.stack):
+        if count > min(len(self.stack), MAX_ITEMS):
             raise _Stop
         return [self.pop() for _ in range(count)][::-1]
 

@@ -15,6 +15,7 @@ from typing import Any
 from . import bytecode, marshalled
 
 MAX_SHOWN = 40  # names or constants of one function
+MAX_NAME = 200  # characters of each
 
 
 def describe(config: Mapping[str, Any]) -> dict:
@@ -43,11 +44,11 @@ def describe(config: Mapping[str, Any]) -> dict:
     except marshalled.Unreadable as error:
         return {**found, "given": _given((), None, bound), "problem": str(error)}
     return {
-        "name": code.name,
-        "arguments": list(code.arguments[:MAX_SHOWN]),
+        "name": code.name[:MAX_NAME],
+        "arguments": [name[:MAX_NAME] for name in code.arguments[:MAX_SHOWN]],
         "given": _given(code.arguments, defaults, bound),
-        "names": list(code.names[:MAX_SHOWN]),
-        "constants": [bytecode.constant(value)[:200] for value in code.constants[:MAX_SHOWN]],
+        "names": [name[:MAX_NAME] for name in code.names[:MAX_SHOWN]],
+        "constants": [bytecode.constant(value)[:MAX_NAME] for value in code.constants[:MAX_SHOWN]],
         "expression": bytecode.expression(code),
         "problem": None,
     }
@@ -56,7 +57,7 @@ def describe(config: Mapping[str, Any]) -> dict:
 def _stored(function: Any) -> tuple[str | None, Any, str | None]:
     """Code text, default values and name of a function of any generation's spelling."""
     if isinstance(function, str):
-        return None, None, function[:200]
+        return None, None, function[:MAX_NAME]
     if isinstance(function, list) and function and isinstance(function[0], str):
         return function[0], function[1] if len(function) > 1 else None, None
     if isinstance(function, Mapping):
@@ -64,7 +65,7 @@ def _stored(function: Any) -> tuple[str | None, Any, str | None]:
         if isinstance(config, Mapping) and isinstance(config.get("code"), str):
             return config["code"], config.get("defaults"), None
         if isinstance(config, str):
-            return None, None, config[:200]
+            return None, None, config[:MAX_NAME]
         if function.get("class_name") == "__lambda__" and isinstance(function.get("value"), str):  # Keras 3.0
             return function["value"], None, None
     return None, None, None
@@ -89,7 +90,7 @@ def _given(arguments: tuple, defaults: Any, bound: Mapping) -> dict:
     if isinstance(defaults, list) and len(defaults) <= len(arguments):
         values = dict(zip(arguments[len(arguments) - len(defaults):], defaults, strict=True))
     values.update(bound)
-    return {str(name)[:100]: repr(_plain(value))[:200] for name, value in list(values.items())[:MAX_SHOWN]}
+    return {str(name)[:MAX_NAME]: repr(_plain(value))[:MAX_NAME] for name, value in list(values.items())[:MAX_SHOWN]}
 
 
 def _plain(value: Any) -> Any:

@@ -35,21 +35,26 @@ def of(spec: ModelSpec, assembly: Assembly, found: Mapping[Path, Mapping[str, Ha
         ``name`` (with the models it is inside of), ``class_name``, ``output_shape``, ``parameters``, ``dtype``,
         ``path`` (of a recurrent layer), ``calls``, ``flops``, ``per``, ``weight_bytes``; None where it is not known.
     """
-    return list(_rows(spec, assembly, found, (), 1))
+    sizes: Counter = Counter()
+    for path, arrays in found.items():
+        size = sum(math.prod(handle.shape) for handle in arrays.values())
+        for length in range(1, len(path) + 1):
+            sizes[path[:length]] += size
+    return list(_rows(spec, assembly, sizes, (), 1))
 
 
-def _rows(spec: ModelSpec, assembly: Assembly, found: Mapping, path: Path, times: int) -> Iterator[dict]:
+def _rows(spec: ModelSpec, assembly: Assembly, sizes: Counter, path: Path, times: int) -> Iterator[dict]:
     calls = Counter(call.layer for call in spec.calls)
     for child in spec.layers:
         where = (*path, child.name)
         live = assembly.models.get(where) if isinstance(child, ModelSpec) else assembly.made.get(where)
         count = times * max(1, calls[child.name])
-        yield _row(child, where, live, found, count)
+        yield _row(child, where, live, sizes, count)
         if isinstance(child, ModelSpec):
-            yield from _rows(child, assembly, found, where, count)
+            yield from _rows(child, assembly, sizes, where, count)
 
 
-def _row(spec: LayerSpec | ModelSpec, path: Path, live: Layer | None, found: Mapping, calls: int) -> dict:
+def _row(spec: LayerSpec | ModelSpec, path: Path, live: Layer | None, sizes: Counter, calls: int) -> dict:
     is_model = isinstance(spec, ModelSpec)
     cost = {"flops": None, "per": "sequence", "weight_bytes": None}
     if live is not None and not is_model:
@@ -58,7 +63,7 @@ def _row(spec: LayerSpec | ModelSpec, path: Path, live: Layer | None, found: Map
         "name": "/".join(path),
         "class_name": spec.class_name,
         "output_shape": _output_shape(live),
-        "parameters": _parameters(path, live, found),
+        "parameters": _parameters(path, live, sizes),
         "dtype": None if live is None or is_model else live.policy,
         "path": path_taken(live) or None if live is not None else None,
         "calls": calls,
@@ -78,13 +83,12 @@ def _output_shape(live: Layer | None) -> Any:
     return shapes[0] if len(shapes) == 1 else shapes
 
 
-def _parameters(path: Path, live: Layer | None, found: Mapping) -> int | None:
+def _parameters(path: Path, live: Layer | None, sizes: Counter) -> int | None:
     if live is not None and live.built:
         shapes = [shape for holder in live.holders() for shape in (holder.expected_shapes or {}).values()]
         if not any(None in shape for shape in shapes):
             return sum(math.prod(int(size) for size in shape) for shape in shapes)
-    inside = [handle for key, arrays in found.items() if key[: len(path)] == path for handle in arrays.values()]
-    return sum(math.prod(handle.shape) for handle in inside) if found else None
+    return sizes[path] if sizes else None
 
 
 def totals(rows: list[dict]) -> dict:

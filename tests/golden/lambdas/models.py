@@ -3,8 +3,9 @@
     python tests/golden/lambdas/models.py keras2      needs tf_keras  (Keras 2), writes keras2.h5
     python tests/golden/lambdas/models.py keras3      needs keras >= 3 with the TensorFlow backend, writes keras3.keras
 
-Every output comes from a Lambda whose name is that of the function in ``lstm_infer.custom`` that stands for it. Never
-record again to make a test pass.
+Every output comes from a Lambda whose name is that of the function in ``lstm_infer.custom`` that stands for it. Keras 3
+writes attention.keras too: a layer and an activation that are somebody's own. Never record again to make a test
+pass.
 """
 
 import os
@@ -51,7 +52,43 @@ def build():
     return k.Model([x, ids], outputs)
 
 
+@k.saving.register_keras_serializable("mine")
+class WeightedSum(k.layers.Layer):
+    """A sum over time, with weights that a vector and a factor make."""
+
+    def __init__(self, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def build(self, shape):
+        self.vector = self.add_weight(shape=(shape[-1],), name="vector")
+
+    def call(self, inputs):
+        scores = tf.reduce_sum(inputs * self.vector, axis=-1, keepdims=True) * self.factor
+        return tf.reduce_sum(inputs * tf.nn.softmax(scores, axis=1), axis=1)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@k.saving.register_keras_serializable("mine")
+def steep(x):
+    return tf.tanh(3.0 * x)
+
+
+def record_own():
+    rng = np.random.default_rng(8)
+    layers = [k.Input((5, 3)), k.layers.LSTM(4, activation=steep, return_sequences=True), WeightedSum(0.5, name="weighted_sum")]
+    model = k.Sequential([*layers, k.layers.Dense(2)])
+    model.set_weights([rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
+    x = rng.normal(size=(4, 5, 3)).astype("float32")
+    np.savez_compressed(FOLDER / "attention.npz", input_0=x, output_0=model.predict(x, verbose=0))
+    model.save(FOLDER / "attention.keras")
+
+
 def main():
+    if WRITER == "keras3":
+        record_own()
     rng = np.random.default_rng(7)
     model = build()
     model.set_weights([rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
