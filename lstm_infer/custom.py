@@ -38,7 +38,7 @@ def _per_timestep(function):
 
 # ---------------------------------------------------------------- timesteps
 def last_timestep(x):
-    """Return the last timestep: ``x[:, -1, :]``.
+    """Return the last timestep: ``x[:, -1, :]``; `Model.step` goes through it.
 
     Parameters
     ----------
@@ -54,6 +54,9 @@ def last_timestep(x):
     [[2.0]]
     """
     return x[:, -1]
+
+
+last_timestep.takes_last_timestep = True
 
 
 def reverse_time(x):
@@ -184,7 +187,7 @@ def l2_normalize(axis=-1, epsilon=1e-12):
         scale_middle_to_norm(readonly(blocks), float(epsilon), y)
         return y.reshape(x.shape)
 
-    return _per_timestep(normalize) if axis == -1 else normalize
+    return normalize
 
 
 # ---------------------------------------------------------------- shapes

@@ -392,7 +392,7 @@ class FunctionLayer(Layer):
     Parameters
     ----------
     function : callable
-        Takes and returns arrays. If it has an attribute ``per_timestep`` that is true, `Model.step` goes through it.
+        Of arrays. Its attributes ``per_timestep`` and ``takes_last_timestep`` mean what they mean of a `Layer`.
     name : str, optional
 
     Examples
@@ -406,6 +406,7 @@ class FunctionLayer(Layer):
         super().__init__(name=name, **kwargs)
         self.function = function
         self.per_timestep = getattr(function, "per_timestep", False)
+        self.takes_last_timestep = getattr(function, "takes_last_timestep", False)
 
     def call(self, inputs):
         return self.function(inputs)

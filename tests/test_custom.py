@@ -100,3 +100,11 @@ def test_steps_pass_through_what_treats_timesteps_alike():
     np.testing.assert_array_equal(np.stack(y, axis=1), model.predict(X))
     with pytest.raises(li.InputError, match="needs the whole sequence"):
         model_with(custom.sum_over()).initial_state(5)
+
+
+def test_steps_end_at_the_last_timestep():
+    model = model_with(custom.last_timestep, li.Dense(2))
+    state = model.initial_state(5)
+    for t in range(X.shape[1]):
+        y_t, state = model.step(X[:, t], state)
+        np.testing.assert_array_equal(y_t, model.predict(X[:, : t + 1]))

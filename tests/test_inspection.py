@@ -119,6 +119,15 @@ def test_all_nan_and_empty_arrays():
     assert found[0]["nan"] == 6
 
 
+def test_numbers_at_both_ends_of_the_range(monkeypatch):
+    monkeypatch.setattr("lstm_infer.hdf5.store.PIECE", 8)
+    values = np.array([-1.7e308, 1.7e308, 1.7e308, 5e-324])
+    found = li.inspect(h5files.legacy({"a": {"kernel": values}}, version="2.2.4"))
+    json.dumps(found, allow_nan=False)
+    row = found["arrays"][0]
+    assert (row["min"], row["max"], row["std"], row["subnormal"]) == (-1.7e308, 1.7e308, None, 1)
+
+
 # ---------------------------------------------------------------- what does not load
 def lambda_model(**config):
     layers = [

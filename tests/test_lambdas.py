@@ -17,7 +17,7 @@ from lstm_infer.inspection import bytecode, lambdas, marshalled
 from lstm_infer.verify import verify
 
 FOLDER = Path(__file__).resolve().parent / "golden" / "lambdas"
-STORED = json.loads((FOLDER / "code.json").read_text())
+STORED = json.loads((FOLDER / "stored_code.json").read_text())
 EVERY = [(version, source) for version in STORED for source in STORED[version]]
 
 

@@ -101,7 +101,8 @@ class _Sums:
         found: dict[str, Any] = dict.fromkeys(("min", "max", "mean", "std"))
         if self.count:
             std = math.sqrt(self.squares / self.count) if self.squares < math.inf else None
-            found = {"min": float(self.low), "max": float(self.high), "mean": self.mean, "std": std}
+            mean = self.mean if math.isfinite(self.mean) else None  # of float64 numbers at both ends of their range
+            found = {"min": float(self.low), "max": float(self.high), "mean": mean, "std": std}
         return {**found, "nan": self.nan, "infinite": self.infinite, "subnormal": self.subnormal}
 
 

@@ -1,6 +1,6 @@
 """Records marshalled lambdas, as Keras stores them, with the Python that runs this (2.7, 3.6 to 3.13).
 
-    for python in ...; do $python tests/golden/lambdas/code.py tests/golden/lambdas/code.json; done
+    for python in ...; do $python tests/golden/lambdas/stored_code.py tests/golden/lambdas/stored_code.json; done
 
 Adds this Python's entry to the JSON file: source text to the base64 of ``marshal.dumps(function.__code__)``.
 """
