@@ -222,15 +222,32 @@ def test_not_a_model(data):
         li.inspect("missing.h5")
 
 
-def test_damaged_bytes_raise_nothing_else():
+def test_damaged_architectures_raise_nothing_else():
+    """Characters changed in the JSON; damaged HDF5 is what test_hdf5 is for."""
     chance = random.Random(0)
-    data = (MODELS / "sunspots.h5").read_bytes()
-    for _ in range(150):
-        bad = bytearray(data)
-        for _ in range(chance.randint(1, 30)):
-            bad[chance.randrange(len(bad))] = chance.randrange(256)
+    text = (MODELS / "sunspots.json").read_text()
+    weights = (MODELS / "sunspots.weights.h5").read_bytes()
+    for _ in range(400):
+        bad = list(text)
+        for _ in range(chance.randint(1, 6)):
+            bad[chance.randrange(len(bad))] = chance.choice('0123456789{}[],:"-.aeltrunsf \\')
         with contextlib.suppress(li.LoadError):
-            report(li.inspect(bytes(bad[: chance.choice([len(bad), chance.randrange(len(bad))])])))
+            report(li.inspect("".join(bad).encode(), chance.choice([None, weights])))
+
+
+@pytest.mark.parametrize("word", "class_name config name units activation batch_shape function layers dtype".split())
+def test_values_of_other_types_raise_nothing_else(word):
+    strange = (None, 3, -1, 1 << 70, 1e999, "", "x", [], {}, [[]], {"class_name": "x"}, True, [None] * 9)
+
+    def changed(item, value):
+        if isinstance(item, dict):
+            return {key: value if key == word else changed(inner, value) for key, inner in item.items()}
+        return [changed(inner, value) for inner in item] if isinstance(item, list) else item
+
+    for config in (json.loads((MODELS / "sunspots.json").read_text()), lambda_model()):
+        for value in strange:
+            with contextlib.suppress(li.LoadError):
+                report(li.inspect(json.dumps(changed(config, value)).encode()))
 
 
 def test_memory_stays_bounded(tmp_path):
