@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load_model": "loading",
+    "inspect": "inspection",
     "Model": "model",
     "Sequential": "model",
     "Session": "streaming",
@@ -39,10 +40,14 @@ _LAYERS = (
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 
-__all__ = sorted([*_HOMES, "__version__"])
+_MODULES = ("custom",)
+
+__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'lstm_infer' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -51,4 +56,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES, *_MODULES})

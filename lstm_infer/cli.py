@@ -5,6 +5,7 @@ Exit status: 0 done; 1 the job failed, or verify found a difference; 2 wrong usa
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from .arguments import positive, seconds
 
 EXAMPLES = """examples:
   lstm-infer summary model.h5
+  lstm-infer inspect unknown.h5
   lstm-infer predict model.h5 data.npy -o predictions.csv
   lstm-infer predict architecture.json data.csv --weights weights.h5
   cat data.csv | lstm-infer predict model.keras - > predictions.csv
@@ -129,6 +131,7 @@ def _parser():
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_predict(commands)
     _add_summary(commands)
+    _add_inspect(commands)
     _add_verify(commands)
     _add_bench(commands)
     _add_warmup(commands)
@@ -148,6 +151,15 @@ def _add_predict(commands):
 
 def _add_summary(commands):
     _command(commands, "summary", _summary, "print a model's layers as a table")
+
+
+def _add_inspect(commands):
+    text = "print all a file tells, without running it: layers, arrays, costs, what is missing"
+    command = commands.add_parser("inspect", help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(command=_inspect)
+    command.add_argument("model", metavar="FILE", help="any model or weights file, supported or not")
+    command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
+    command.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def _add_verify(commands):
@@ -216,6 +228,16 @@ def _output_names(model):
 
 def _summary(options):
     _load(options).summary()
+    return 0
+
+
+def _inspect(options):
+    from .inspection import inspect
+    from .inspection.text import lines
+
+    found = inspect(options.model, options.weights)
+    check_stopped()
+    print(json.dumps(found, allow_nan=False) if options.json else "\n".join(lines(found)))
     return 0
 
 

@@ -7,6 +7,7 @@ at once), and only then are weights read: every array's declared shape is compar
 import re
 import warnings
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,9 @@ ACTIVATION_WORDS = ("activation", "recurrent_activation")
 
 NOT_FLOATS = ("bool", "string", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 """Dtypes of inputs and operations that ``dtype=`` leaves alone."""
+
+CONTAINS_MISSING = "it contains what is named here"
+"""Why a layer cannot be made that is not missing itself."""
 
 CHILD_ARGUMENTS = {"forward_layer": "layer"}
 """Constructor arguments that are called otherwise than the attribute that holds the layer."""
@@ -94,7 +98,7 @@ def _assemble(raw, custom_objects, keras_version, dtype, threads):
         raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
     with _naming(raw.source, "?"):
         spec = layouts.canonical(raw, keras_version)
-    model = _Assembly(raw.source, custom_objects, dtype).build(spec)
+    model = Assembly(raw.source, custom_objects, dtype).build(spec)
     model.threads = threads
     found = layouts.match(spec, raw.weights)
     model.adopt(layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config))
@@ -122,22 +126,31 @@ def _check_version(keras_version):
 # ---------------------------------------------------------------- weights
 def _fill(model, found, source):
     """Give every layer its arrays, after all their shapes have been compared."""
-    filled = set()
-    wanted = []
-    for path, layer in model.walk():
-        if layer in filled or not layer.expected_shapes:
-            continue
-        filled.add(layer)
-        handles = _by_our_names(layer, found.get(path, {}))
-        _check_arrays(source, path, layer, handles)
-        wanted.append((layer, handles))
-    for layer, handles in wanted:
+    for layer, handles in fitting(model, found, source):
         arrays = {name: handles[name].read() for name in layer.expected_shapes}
         for name, array in arrays.items():
             if array.size and np.isnan(array.flat[0]) and np.isnan(array).all():
                 warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
         with _naming(source, layer.name):
             layer.assign(arrays, copy=False)
+
+
+def fitting(model, found, source):
+    """Return the layers of `model` that hold weights, each with its handles, once all their shapes have been compared.
+
+    Raises
+    ------
+    LoadError
+        An array is missing, surplus or of another shape than its layer needs.
+    """
+    handles_of = {}
+    for path, layer in model.walk():
+        if layer in handles_of or not layer.expected_shapes:
+            continue
+        handles = _by_our_names(layer, found.get(path, {}))
+        _check_arrays(source, path, layer, handles)
+        handles_of[layer] = handles
+    return list(handles_of.items())
 
 
 def _by_our_names(layer, handles):
@@ -167,21 +180,52 @@ def _check_arrays(source, path, layer, handles):
 
 
 # ---------------------------------------------------------------- layers
-class _Assembly:
-    """Builds layers and graphs from specs, collecting what is unsupported."""
+class Problem(NamedTuple):
+    """A layer that cannot be made: its path of names, its spec, and why."""
 
-    def __init__(self, source, custom_objects, dtype):
+    path: tuple
+    spec: LayerSpec
+    reason: str
+
+    def __str__(self):
+        return f"layer '{'/'.join(self.path)}' ({self.spec.class_name}): {self.reason}"
+
+
+class Assembly:
+    """Builds layers and graphs from specs, collecting what is unsupported.
+
+    Attributes
+    ----------
+    problems : list of Problem
+        The layers that cannot be made.
+    errors : list of str
+        What else was wrong, where `explore` went on.
+    made : dict
+        The layers that could be made, by their path of names.
+    models : dict
+        The models that could be made, likewise.
+    """
+
+    def __init__(self, source, custom_objects=None, dtype=None):
         self.source, self.dtype = source, dtype
         self.custom = dict(custom_objects or {})
         self.problems = []
+        self.errors = []
         self.made = {}
+        self.models = {}
 
     def build(self, spec):
         """Return the model of `spec`; raise UnsupportedLayerError naming everything that is not here."""
         self._collect(spec, ())
         if self.problems:
-            raise UnsupportedLayerError(f"{self.source}: cannot load " + "; ".join(dict.fromkeys(self.problems)))
+            names = "; ".join(dict.fromkeys(map(str, self.problems)))
+            raise UnsupportedLayerError(f"{self.source}: cannot load {names}")
         return self._model(spec, ())
+
+    def explore(self, spec):
+        """Make and connect as much of `spec` as can be; return the model, or None where something is in the way."""
+        self._collect(spec, ())
+        return self._partial(spec, ())
 
     def _collect(self, spec, path):
         """Make every layer there is, models from the inside out, noting what cannot be made."""
@@ -194,9 +238,9 @@ class _Assembly:
         try:
             self.made[path] = self._layer(spec, path)
         except _Missing as missing:
-            self.problems.append(f"layer '{'/'.join(path)}' ({spec.class_name}): {missing}")
+            self.problems.append(Problem(path, spec, str(missing)))
         except Exception as error:  # what a hostile or strange config does to a constructor is its own fault
-            self.problems.append(f"layer '{'/'.join(path)}' ({spec.class_name}): {error}")
+            self.problems.append(Problem(path, spec, str(error)))
 
     def _layer(self, spec, path):
         given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
@@ -225,10 +269,10 @@ class _Assembly:
     def _child(self, path, spec):
         if isinstance(spec, ModelSpec):
             if self.problems:
-                raise _Missing("it contains what is named here")
+                raise _Missing(CONTAINS_MISSING)
             return self._model(spec, path)
         if path not in self.made:
-            raise _Missing("it contains what is named here")
+            raise _Missing(CONTAINS_MISSING)
         return self.made[path]
 
     def _function(self, word, value):
@@ -245,6 +289,40 @@ class _Assembly:
             else self.made[(*path, layer.name)]
             for layer in spec.layers
         }
+        self.models[path] = self._join(spec, layers, path)
+        return self.models[path]
+
+    def _partial(self, spec, path):
+        """As `_model`, with whatever layers there are; None where it is not whole."""
+        layers = {}
+        for child in spec.layers:
+            where = (*path, child.name)
+            layer = self._partial(child, where) if isinstance(child, ModelSpec) else self.made.get(where)
+            if layer is not None:
+                layers[child.name] = layer
+        try:
+            if len(layers) == len(spec.layers):
+                self.models[path] = self._join(spec, layers, path)
+                return self.models[path]
+            if spec.class_name == "Sequential":
+                self._follow(spec, layers)
+            else:
+                self._connect(spec.calls, layers)
+        except LoadError as error:
+            self.errors.append(str(error))
+        return None
+
+    def _follow(self, spec, layers):
+        """Call the layers of a Sequential one after the other, up to the first that is missing."""
+        value = None
+        for child in spec.layers:
+            if child.name not in layers:
+                return
+            layer = layers[child.name]
+            with _naming(self.source, child.name):
+                value = layer.output if isinstance(layer, InputLayer) else layer(value)
+
+    def _join(self, spec, layers, path):
         if spec.class_name == "Sequential":
             where = "/".join((*path, spec.name))
             with _naming(self.source, where):
@@ -264,12 +342,15 @@ class _Assembly:
         return model
 
     def _connect(self, calls, layers):
-        """Make the calls in an order that works; returns the flat outputs by (layer, call number)."""
+        """Make the calls in an order that works; returns the flat outputs by (layer, call number).
+
+        Layers may be missing: then only the calls that do without them are made.
+        """
         keyed, counts = {}, {}
         for call in calls:
             number = counts[call.layer] = counts.get(call.layer, -1) + 1
             keyed[call.layer, number] = call
-        missing = {key: set(_references(call)) for key, call in keyed.items()}
+        missing = {key: set(_references(call)) for key, call in keyed.items() if key[0] in layers}
         waiting = {}
         for key, references in missing.items():
             for reference in references:
@@ -282,7 +363,7 @@ class _Assembly:
                 missing[follower].discard(key)
                 if not missing[follower]:
                     ready.append(follower)
-        if len(tensors) < len(keyed):
+        if len(tensors) < len(keyed) == len(missing):
             names = sorted({layer for layer, _ in keyed.keys() - tensors.keys()})[:8]
             raise LoadError(f"{self.source}: the calls of layers {names} wait for calls that never come")
         return tensors
@@ -334,11 +415,12 @@ class _naming:
 
 
 class FunctionLayer(Layer):
-    """A function of arrays in the place of a layer.
+    """A function of arrays in the place of a layer; masks end here, as at a Lambda of Keras.
 
     Parameters
     ----------
     function : callable
+        Of arrays. Its attributes ``per_timestep`` and ``takes_last_timestep`` mean what they mean of a `Layer`.
     name : str, optional
 
     Examples
@@ -351,6 +433,8 @@ class FunctionLayer(Layer):
     def __init__(self, function, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
         self.function = function
+        self.per_timestep = getattr(function, "per_timestep", False)
+        self.takes_last_timestep = getattr(function, "takes_last_timestep", False)
 
     def call(self, inputs):
         return self.function(inputs)

@@ -7,7 +7,7 @@ HDF5, Keras versions or Numba.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,16 @@ class Handle:
         NumPy name of the stored type, or ``"bfloat16"`` (`read` then returns float32).
     read : callable
         Returns the array.
+    pieces : callable or None
+        Of an array as it lies in a file: yields ``(column, part)`` pairs that together are the whole array, none of
+        them large; `column` is where the part begins on the last axis.
     """
 
     where: str
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], np.ndarray]
+    pieces: Callable[[], Iterator[tuple[int, np.ndarray]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class RawModel:
         None for an architecture JSON alone.
     keras_version, backend : str or None
         What the file says about its writer.
+    container : {"hdf5", "zip", "folder", "json"} or None
+        What kind of file it is.
     """
 
     source: str
@@ -90,6 +96,7 @@ class RawModel:
     weights: RawWeights | None
     keras_version: str | None = None
     backend: str | None = None
+    container: str | None = None
 
 
 # ---------------------------------------------------------------- in today's words

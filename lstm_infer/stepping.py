@@ -101,7 +101,7 @@ def _spread(graph, inputs, carried, path):
                 temporal.add(id(outputs[0]))
         elif layer.per_timestep:
             temporal.update(id(tensor) for tensor in outputs)
-        else:
+        elif not layer.takes_last_timestep:
             raise InputError(f"layer '{name}' needs the whole sequence, so the model cannot be stepped")
     return tuple(id(tensor) in temporal for tensor in graph.outputs)
 

@@ -34,10 +34,11 @@ def _row(path, layer):
     if layer.nodes:
         map_shapes(shapes.append, [tensor.shape for tensor in flatten(layer.nodes[0].outputs)])
     shown = ", ".join(str(shape) for shape in shapes[:2]) + (", ..." if len(shapes) > 2 else "")
-    return (f"{indent}{layer.name} ({type(layer).__name__})", shown, f"{layer.count_params():,}", _path(layer))
+    return (f"{indent}{layer.name} ({type(layer).__name__})", shown, f"{layer.count_params():,}", path_taken(layer))
 
 
-def _path(layer):
+def path_taken(layer):
+    """Return which kernels the recurrent layers in `layer` take, fast or general, and why; "" where it has none."""
     inside = [inner for _, inner in layer.walk() if isinstance(inner, RNN)] if not hasattr(layer, "graph") else []
     if not inside:
         return ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer import hdf5
+from lstm_infer.hdf5 import vocabularies
 from lstm_infer.layers.categories import boundaries_of
 from lstm_infer.layers.fingerprints import cross, fingerprint64, siphash
 
@@ -173,7 +173,7 @@ def test_hostile_vocabularies(content, message):
 
 
 def test_too_many_vocabularies(monkeypatch):
-    monkeypatch.setattr(hdf5, "MAX_VOCABULARIES", 1)
+    monkeypatch.setattr(vocabularies, "MOST_FILES", 1)
     with pytest.raises(li.LoadError, match="larger or more than expected"):
         li.load_model(GOLDEN / "keras3_text_lstm.keras")
 

@@ -15,8 +15,8 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ MAX_JSON = MAX_TEXT
 MAX_VALUES = 48 << 20  # bytes that the values of a JSON text may take, as Python keeps them
 
 
-def read(path: Any, weights: Any = None) -> RawModel:
+def read(path: Any, weights: Any = None, damages: list[str] | None = None) -> RawModel:
     """Read what a model file says; the arrays stay in the file until asked for.
 
     Parameters
@@ -44,6 +44,8 @@ def read(path: Any, weights: Any = None) -> RawModel:
         weights. Its content decides, not its name.
     weights : same kinds, optional
         A second file whose arrays are used instead of those of `path`.
+    damages : list, optional
+        Takes what is wrong with a file of the right kind, one sentence each: then the rest of it is returned.
 
     Returns
     -------
@@ -56,14 +58,14 @@ def read(path: Any, weights: Any = None) -> RawModel:
     FileNotFoundError, PermissionError
         As the operating system says.
     """
-    return _read_both(source_of(path), None if weights is None else source_of(weights))
+    return _read_both(source_of(path), None if weights is None else source_of(weights), damages)
 
 
-def _read_both(path: Source, weights: Source | None = None) -> RawModel:
-    model = _read_one(path)
+def _read_both(path: Source, weights: Source | None = None, damages: list[str] | None = None) -> RawModel:
+    model = _read_one(path, damages)
     if weights is None:
         return model
-    other = _read_one(weights)
+    other = _read_one(weights, damages)
     if other.weights is None:
         raise LoadError(f"{other.source}: holds an architecture only, expected weights")
     version = model.keras_version or other.keras_version
@@ -77,13 +79,25 @@ def reading_isolated(path: Any, weights: Any = None) -> AbstractContextManager[R
     return reading(path, weights)
 
 
-def _read_one(source: Source) -> RawModel:
+def _read_one(source: Source, damages: list[str] | None) -> RawModel:
     with damage(source.name):
         if source.path is not None and source.path.is_dir():
-            return _read_folder(source)
-        with _regular(source) as file:
-            kind = _kind(source.name, file)
-        return READERS[kind](source)
+            kind = "folder"
+        else:
+            with _regular(source) as file:
+                kind = _kind(source.name, file)
+        return replace(READERS[kind](source, damages), container=kind)
+
+
+@contextmanager
+def _noting(damages: list[str] | None) -> Iterator[None]:
+    """Add what is wrong to `damages` and go on, where there is such a list."""
+    try:
+        yield
+    except LoadError as error:
+        if damages is None:
+            raise
+        damages.append(str(error))
 
 
 def _regular(source: Source) -> io.BufferedIOBase:
@@ -145,7 +159,7 @@ def _version(holder: Any, key: str = "keras_version") -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_json(source: Source) -> RawModel:
+def _read_json(source: Source, damages: list[str] | None) -> RawModel:
     with source.open() as file:
         text = file.read(MAX_JSON + 1)
     value = _parse(text, source.name)
@@ -168,7 +182,7 @@ def _read_shards(source: Source, weight_map: dict) -> RawModel:
         shard = source.path.parent / name
         if not shard.is_file():
             raise LoadError(f"{source.name}: its shard {name} is missing")
-        part = _read_hdf5(Source(name, shard, None)).weights
+        part = _read_hdf5(Source(name, shard, None), None).weights
         names.update(part.names)
         for path, pairs in part.groups.items():
             known = arrays.setdefault(path, {})
@@ -183,14 +197,14 @@ def _read_shards(source: Source, weight_map: dict) -> RawModel:
 # ---------------------------------------------------------------- .keras
 
 
-def _read_zip(source: Source) -> RawModel:
+def _read_zip(source: Source, damages: list[str] | None) -> RawModel:
     with archives.opened(source) as (members, read):
         if "config.json" not in members:
             raise LoadError(foreign.members(members, source.name, "a zip archive"))
-        return _read_parts(source.name, read, members)
+        return _read_parts(source.name, read, members, damages)
 
 
-def _read_folder(source: Source) -> RawModel:
+def _read_folder(source: Source, damages: list[str] | None) -> RawModel:
     """A ``.keras`` model saved with ``zipped=False``."""
     folder = source.path
     if not (folder / "config.json").is_file():
@@ -209,26 +223,34 @@ def _read_folder(source: Source) -> RawModel:
     found = (folder / "assets").rglob("vocabulary.txt")
     files = (path for path in found if path.is_file() and not path.is_symlink())
     listed = [path.relative_to(folder).as_posix() for path in itertools.islice(files, vocabularies.MOST_FILES + 1)]
-    return _read_parts(source.name, member, listed)
+    return _read_parts(source.name, member, listed, damages)
 
 
-def _read_parts(name: str, member: Any, listed: Iterable[str]) -> RawModel:
+def _read_parts(name: str, member: Any, listed: Iterable[str], damages: list[str] | None) -> RawModel:
     config = _architecture(member("config.json"), name)
     metadata = _parse(member("metadata.json") or "{}", name)
     version = _version(metadata) or _version(config)
+    with _noting(damages):
+        weights = _weights_part(name, member, version, damages)
+        if weights is not None:
+            weights = replace(weights, assets=vocabularies.read(name, member, listed))
+        return RawModel(name, config, weights, version)
+    return RawModel(name, config, None, version)
+
+
+def _weights_part(name: str, member: Any, version: str | None, damages: list[str] | None) -> RawWeights | None:
     part = member("model.weights.h5")
     if part is None:
         what = "model.weights.npz (pickled)" if member("model.weights.npz") is not None else "no weights"
         raise LoadError(f"{name}: holds {what}, expected model.weights.h5")
-    weights = _read_hdf5(part if isinstance(part, Source) else Source(name, None, part)).weights
-    assets = vocabularies.read(name, member, listed)
-    return RawModel(name, config, replace(weights, source=name, keras_version=version, assets=assets), version)
+    weights = _read_hdf5(part if isinstance(part, Source) else Source(name, None, part), damages).weights
+    return None if weights is None else replace(weights, source=name, keras_version=version)
 
 
 # ---------------------------------------------------------------- HDF5
 
 
-def _read_hdf5(source: Source) -> RawModel:
+def _read_hdf5(source: Source, damages: list[str] | None) -> RawModel:
     with damage(source.name):
         with source.open() as opened:
             if heaps.find_start(opened) is None:
@@ -236,13 +258,19 @@ def _read_hdf5(source: Source) -> RawModel:
             heaps.check(opened, source.name)
         whole = source.path is not None and source.place is None
         file = h5py.File(source.path if whole else source.open(), "r")  # open as long as a handle refers to it
-        store = Store(source.name, file)
-        text = store.text(file, "model_config")
-        config = None if text is None else _architecture(text, source.name)
+        store = Store(source.name, file, damages)
+        text, config, weights = store.text(file, "model_config"), None, None
+        with _noting(damages):
+            config = None if text is None else _architecture(text, source.name)
         store.bfloat16 = "bfloat16" in (text or "")
         version, backend = store.text(file, "keras_version"), store.text(file, "backend")
-        weights = store.weights()
+        with _noting(damages), damage(source.name):
+            weights = store.weights()
+        if config is None and weights is None:
+            raise LoadError(damages[0])
+        if weights is None:
+            return RawModel(source.name, config, None, version, backend)
         return RawModel(source.name, config, weights, version or weights.keras_version, backend or weights.backend)
 
 
-READERS = {"hdf5": _read_hdf5, "zip": _read_zip, "json": _read_json}
+READERS = {"hdf5": _read_hdf5, "zip": _read_zip, "folder": _read_folder, "json": _read_json}

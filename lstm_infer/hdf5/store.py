@@ -24,6 +24,8 @@ MAX_DEPTH = 200  # nesting of JSON and of groups: everything that walks them may
 MAX_GROUPS = 100_000
 MAX_PIECES = 1024  # of a list of names
 MAX_EXPANSION = 1000  # declared : stored of one array. Deflate cannot do more; float weights reach 1.1
+PIECE = 4 << 20  # bytes that are read at a time where an array is looked at in pieces
+MAX_CHUNK = 256 << 20  # bytes that may have to be inflated for that
 SMALL = 1 << 20  # bytes that are never worth an expansion check
 MAX_TOTAL = 32  # declared : stored of a whole file, beyond FREE: nine tenths of zeros reach 6
 FREE = 16 << 20  # bytes
@@ -52,11 +54,36 @@ def number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isascii() and name.isdigit() and len(name) < 9 else (1 << 30, name)
 
 
+def places(dataset: h5py.Dataset) -> Iterator[tuple[slice, ...]]:
+    """Selections that cover a dataset, each of at most `PIECE` bytes, or of one of the chunks that it is stored in."""
+    if dataset.chunks:  # no chunk is read (and inflated) twice
+        return dataset.iter_chunks()
+    return _slabs(dataset.shape, max(1, PIECE // dataset.dtype.itemsize))
+
+
+def _slabs(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Cut `shape` into blocks of at most `most` numbers that lie one after the other."""
+    if 0 in shape:
+        return
+    axis, inner = len(shape), 1  # the axes from `axis` on are taken whole
+    while axis and inner * shape[axis - 1] <= most:
+        axis -= 1
+        inner *= shape[axis]
+    if not axis:
+        yield tuple(slice(0, size) for size in shape)
+        return
+    step, whole = max(1, most // inner), tuple(slice(0, size) for size in shape[axis:])
+    for first in np.ndindex(*shape[:axis - 1]):
+        for start in range(0, shape[axis - 1], step):
+            end = min(start + step, shape[axis - 1])
+            yield (*(slice(i, i + 1) for i in first), slice(start, end), *whole)
+
+
 class Store:
     """An open HDF5 file, read with suspicion."""
 
-    def __init__(self, name: str, file: h5py.File) -> None:
-        self.name, self.file = name, file
+    def __init__(self, name: str, file: h5py.File, damages: list[str] | None = None) -> None:
+        self.name, self.file, self.damages = name, file, damages
         self.bfloat16 = False  # whether 2-byte opaque data may be bfloat16: legacy files do not mark it
         self.declared = self.stored = 0  # bytes of all arrays met so far
         self.listed: set[int] = set()  # addresses of the arrays met so far
@@ -144,18 +171,28 @@ class Store:
     def legacy(self, parent: h5py.Group, layers: list[str]) -> dict[str, tuple[tuple[str, Handle], ...]]:
         groups = {}
         for layer in layers:
-            group = self.find(parent, layer)
-            if layer in groups or not isinstance(group, h5py.Group):
-                found = "lists it twice" if layer in groups else "has no group for it; the save was probably cut short"
-                raise LoadError(f"{self.name}: layer {layer}: the file {found}")
-            names = self.names(group, "weight_names")
-            if names is None:
-                raise LoadError(f"{self.name}: layer {layer} has no weight_names; the save was probably cut short")
-            if len(set(names)) < len(names):
-                twice = max(names, key=names.count)
-                raise LoadError(f"{self.name}: layer {layer} lists the array {twice} twice; the save was cut short")
-            groups[layer] = tuple((name, self.array(group, name, f"{layer}: {name}")) for name in names)
+            if layer in groups:
+                raise LoadError(f"{self.name}: layer {layer}: the file lists it twice")
+            try:
+                groups[layer] = self.legacy_layer(parent, layer)
+            except LoadError as error:
+                if self.damages is None:
+                    raise
+                self.damages.append(str(error))
         return groups
+
+    def legacy_layer(self, parent: h5py.Group, layer: str) -> tuple[tuple[str, Handle], ...]:
+        group = self.find(parent, layer)
+        if not isinstance(group, h5py.Group):
+            cut = "the file has no group for it; the save was probably cut short"
+            raise LoadError(f"{self.name}: layer {layer}: {cut}")
+        names = self.names(group, "weight_names")
+        if names is None:
+            raise LoadError(f"{self.name}: layer {layer} has no weight_names; the save was probably cut short")
+        if len(set(names)) < len(names):
+            twice = max(names, key=names.count)
+            raise LoadError(f"{self.name}: layer {layer} lists the array {twice} twice; the save was cut short")
+        return tuple((name, self.array(group, name, f"{layer}: {name}")) for name in names)
 
     def numbered(self, parent: h5py.Group) -> dict[str, tuple[tuple[str, Handle], ...]]:
         """Keras 0.x and early 1.0: ``layer_0/param_0``, ..."""
@@ -229,18 +266,36 @@ class Store:
         if problem:
             raise LoadError(f"{self.name}: {where} {problem}")
 
+        def decoded(values: np.ndarray) -> np.ndarray:
+            if bfloat16:  # the upper half of a float32
+                return (values.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float32, copy=False)
+            return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+        def check() -> None:
+            if problem := inflate.objection(dataset):
+                raise LoadError(f"{self.name}: {where} {problem}")
+
         def read() -> np.ndarray:
             with damage(f"{self.name}: {where}"):
-                if problem := inflate.objection(dataset):
-                    raise LoadError(f"{self.name}: {where} {problem}")
+                check()
                 values = np.empty(dataset.shape, dataset.dtype)
                 if values.size:
                     dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-                if bfloat16:  # the upper half of a float32
-                    return (values.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float32, copy=False)
-                return values.astype(values.dtype.newbyteorder("="), copy=False)
+                return decoded(values)
 
-        return Handle(f"{self.name}: {where}", dataset.shape, "bfloat16" if bfloat16 else dataset.dtype.name, read)
+        def part(place: Any) -> np.ndarray:
+            with damage(f"{self.name}: {where}"):
+                return decoded(np.asarray(dataset[place]))
+
+        def pieces() -> Iterator[tuple[int, np.ndarray]]:
+            if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK:
+                raise LoadError(f"{self.name}: {where}: is stored in pieces too large to look at")
+            with damage(f"{self.name}: {where}"):
+                check()
+            return ((place[-1].start or 0 if place else 0, part(place)) for place in places(dataset))
+
+        dtype = "bfloat16" if bfloat16 else dataset.dtype.name
+        return Handle(f"{self.name}: {where}", dataset.shape, dtype, read, pieces)
 
     def objection(self, dataset: h5py.Dataset, bfloat16: bool) -> str | None:
         """Why this array must not be read, if so. Looks at its description only."""

@@ -160,3 +160,44 @@ def multiply_rows(x, y):
         for j in range(x.shape[1]):
             total *= x[row, j]
         y[row] = total
+
+
+@kernel
+def add_middle(x, divisor, y):
+    """Write the sum over the middle axis, divided by a number; sums in float64.
+
+    Parameters
+    ----------
+    x : (before, n, after) C-contiguous array
+    divisor : float
+    y : (before, after) array, written
+    """
+    total = np.empty(x.shape[2], np.float64)
+    for i in range(x.shape[0]):
+        total[:] = 0
+        for k in range(x.shape[1]):
+            for j in range(total.size):
+                total[j] += x[i, k, j]
+        for j in range(total.size):
+            y[i, j] = total[j] / divisor
+
+
+@kernel
+def scale_middle_to_norm(x, epsilon, y):
+    """Write ``x / sqrt(max(sum of x**2 over the middle axis, epsilon))``; sums in float64.
+
+    Parameters
+    ----------
+    x : (before, n, after) C-contiguous array
+    epsilon : float
+    y : array like `x`, written
+    """
+    total = np.empty(x.shape[2], np.float64)
+    for i in range(x.shape[0]):
+        total[:] = 0
+        for k in range(x.shape[1]):
+            for j in range(total.size):
+                total[j] += np.float64(x[i, k, j]) ** 2
+        for k in range(x.shape[1]):
+            for j in range(total.size):
+                y[i, k, j] = x[i, k, j] / math.sqrt(max(total[j], epsilon))

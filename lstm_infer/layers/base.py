@@ -166,6 +166,8 @@ class Layer:
     """Whether a mask passes through to the next layer, as in Keras."""
     per_timestep = False
     """Whether each timestep is computed by itself, so that the layer can follow `Model.step`."""
+    takes_last_timestep = False
+    """Whether the layer returns the last timestep as it is, which is the present one in `Model.step`."""
     stateful = False
     config_names = ()
     """The constructor arguments that `get_config` returns, each an attribute of the same name."""
