@@ -8,9 +8,9 @@ travel with the values; this module adds the calls that Keras would have made, f
 from .layers.activation_layers import Softmax
 from .layers.base import Tensor
 from .layers.core import Embedding, Masking
+from .layers.global_pooling import GlobalAveragePooling1D
 from .layers.merge import Concatenate, _Merge
 from .layers.normalization import BatchNormalization
-from .layers.pooling import GlobalAveragePooling1D
 from .layers.recurrent import RNN
 from .layers.structure import flatten
 from .layers.wrappers import Bidirectional, TimeDistributed

@@ -119,6 +119,8 @@ class Semantics:
     recorded_state_wins : bool
         Whether a stateful layer called with an initial state prefers the state it carries, once that is not all zeros
         (tf.keras).
+    convolutions_zero_masked : bool
+        Whether convolutional recurrent layers follow ``zero_output_for_mask``. In Keras 1 and 2 they do not.
     masks_in_graph : bool
         Whether the computation of masks is part of a functional model's graph (Keras 3), which shifts the order of its
         layers.
@@ -132,6 +134,7 @@ class Semantics:
     stacked_states_reversed: bool = False
     stateful_keeps_given_state: bool = True
     recorded_state_wins: bool = False
+    convolutions_zero_masked: bool = True
     masks_in_graph: bool = True
 
 

@@ -4,9 +4,18 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .adaptive_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
+)
 from .base import Context, Layer, Node, Tensor
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from .convolution import Conv1D
+from .conv_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
+from .convolution import Conv1D, Conv2D, Conv3D
 from .core import (
     Activation,
     ActivityRegularization,
@@ -24,12 +33,41 @@ from .core import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from .global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
+from .local import LocallyConnected1D, LocallyConnected2D
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization, LayerNormalization
 from .operations import OPERATIONS
-from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .resizing import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
+from .separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
+from .transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from .wrappers import Bidirectional, TimeDistributed
 
 LAYERS = {
@@ -44,6 +82,14 @@ LAYERS = {
         Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
         BatchNormalization, LayerNormalization, Conv1D,
         MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
+        Conv2D, Conv3D, Conv1DTranspose, Conv2DTranspose, Conv3DTranspose,
+        DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, LocallyConnected1D, LocallyConnected2D,
+        MaxPooling2D, MaxPooling3D, AveragePooling2D, AveragePooling3D,
+        GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+        AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
+        AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+        ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Cropping1D, Cropping2D, Cropping3D,
+        UpSampling1D, UpSampling2D, UpSampling3D, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D,
         *OPERATIONS,
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import InputError
 from ..threads import each
 from .base import Context, Layer
-from .cells import StackedRNNCells
+from .cells import StackedRNNCells, state_sizes
 from .recurrent import RNN
 from .sequences import SHARED_WORK
 from .structure import flatten
@@ -106,7 +106,8 @@ class Bidirectional(Layer):
         if self.merge_mode is None:
             outputs = [y, back]
         else:
-            outputs = [(*y[:-1], y[-1] + back[-1]) if self.merge_mode == "concat" else y]
+            width = None if None in (y[-1], back[-1]) else y[-1] + back[-1]
+            outputs = [(*y[:-1], width) if self.merge_mode == "concat" else y]
         outputs += states + back_states
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -117,7 +118,7 @@ class Bidirectional(Layer):
         mask = mask if self.return_sequences else None
         masks = [mask, mask] if self.merge_mode is None else [mask]
         if self.return_state:
-            masks += [None] * len(self.forward_layer.get_initial_state(1) + self.backward_layer.get_initial_state(1))
+            masks += [None] * sum(self._state_counts())
         return masks if len(masks) > 1 else masks[0]
 
     def call(self, inputs, initial_state=None, mask=None, training=False):
@@ -130,7 +131,7 @@ class Bidirectional(Layer):
             carried_mask, mask = (m[0] if isinstance(m, list) else m for m in (carried_mask, mask))
         states = [] if initial_state is None else flatten(initial_state)
         applied, travelling = RNN.choose_masks(self, carried_mask, mask, states, context)
-        counts = [len(layer.get_initial_state(1)) for layer in self.children().values()]
+        counts = self._state_counts()
         if states and len(states) != sum(counts):
             raise InputError(f"layer '{self.name}': found {len(states)} states, expected {sum(counts)}")
         halves = [states[: counts[0]], states[counts[0] :]]
@@ -153,6 +154,9 @@ class Bidirectional(Layer):
         outputs += states + back_states
         return (outputs if len(outputs) > 1 else outputs[0]), self.compute_mask(inputs, travelling)
 
+    def _state_counts(self):
+        """Return how many states each of the two layers has."""
+        return [len(flatten(state_sizes(layer.cell))) for layer in self.children().values()]
 
     def _work(self, inputs):
         """About the multiply-adds of one direction."""

@@ -19,7 +19,7 @@ class Writer(NamedTuple):
 KERAS2 = Semantics(
     hard_sigmoid="keras2", masked_output="state", mask_with_initial_state=True, merge_mask="all",
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
-    masks_in_graph=False,
+    masks_in_graph=False, convolutions_zero_masked=False,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
