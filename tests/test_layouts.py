@@ -92,15 +92,17 @@ def test_weights_fit_a_model_rebuilt_under_other_names(generation):
 KERAS2 = {
     "hard_sigmoid": "keras2", "masked_output": "state", "mask_with_initial_state": True, "merge_mask": "all",
     "bidirectional_zeroes_masked": False, "stacked_states_reversed": True, "stateful_keeps_given_state": False,
-    "recorded_state_wins": False, "masks_in_graph": False,
+    "recorded_state_wins": False, "masks_in_graph": False, "convolutions_zero_masked": False,
+    "time_distributed_asks_inside": True, "upsampling_from_corner": True,
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
-      "recorded_state_wins": True}
+      "recorded_state_wins": True, "upsampling_from_corner": False}
 KERAS3 = {
     "hard_sigmoid": "keras3", "masked_output": "previous", "mask_with_initial_state": False, "merge_mask": "any",
     "bidirectional_zeroes_masked": True, "stacked_states_reversed": False, "stateful_keeps_given_state": True,
-    "recorded_state_wins": False, "masks_in_graph": True,
+    "recorded_state_wins": False, "masks_in_graph": True, "convolutions_zero_masked": True,
+    "time_distributed_asks_inside": False, "upsampling_from_corner": False,
 }
 
 

@@ -156,7 +156,7 @@ class _ConvLSTM(_WithOwnCell):
     def build(self, input_shape):
         shape = input_shape[0] if isinstance(input_shape, list) else input_shape
         if len(shape) != self.rank + 3:
-            raise InputError(f"layer '{self.name}': found inputs {shape}, expected {self.rank + 3} axes, time the second")
+            raise InputError(f"layer '{self.name}': found inputs {shape}, expected {self.rank + 3} axes")
         super().build(input_shape)
         self._step_shape = (shape[0], *shape[2:])
 

@@ -44,7 +44,7 @@ def lanczos(radius, x):
     return np.where(x <= radius, np.sinc(x) * np.sinc(x / radius), 0)
 
 
-def weights(function, reach, table, n, times):
+def weights(function, reach, table, n, times, from_corner=False):
     """Return which old places make each new one, and their weights: two arrays (n * times, places).
 
     Parameters
@@ -57,8 +57,10 @@ def weights(function, reach, table, n, times):
         In how many steps the way from one place to the next is cut, if it is.
     n, times : int
         The old places, and how many new ones each becomes.
+    from_corner : bool
+        Whether a place is where it begins, instead of where its middle is.
     """
-    at = (np.arange(n * times) + 0.5) / times - 0.5
+    at = np.arange(n * times) / times if from_corner else (np.arange(n * times) + 0.5) / times - 0.5
     before = np.floor(at)
     part = at - before if table is None else np.rint((at - before) * table) / table
     steps = np.arange(1 - reach, reach + 1)

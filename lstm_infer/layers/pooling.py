@@ -53,21 +53,27 @@ class _Pooling(Layer):
         x = channels_last(inputs, self.data_format)
         places = x.shape[1:-1]
         counts, first = self._windows(places)
-        x = self._padded(x, counts, first)
+        ranges = [self._elements(axis, n, counts, first) for axis, n in enumerate(places)]
+        x = self._padded(x, counts, first, ranges)
         y = None
-        for at in itertools.product(*map(range, self.pool_size)):  # one element of all windows at a time: fixed order
+        for at in itertools.product(*(range(len(elements)) for elements in ranges)):  # in a fixed order
             spans = zip(at, counts, self.strides, strict=True)
             part = x[(slice(None), *(slice(k, k + (count - 1) * stride + 1, stride) for k, count, stride in spans))]
             y = part.copy() if y is None else self._include(y, part)
         return channels_back(self._finish(y, counts, first, places), self.data_format)
 
-    def _padded(self, x, counts, first):
-        """Return `x` with as much around it as the windows reach."""
-        words = zip(counts, first, self.strides, self.pool_size, x.shape[1:-1], strict=True)
-        ends = [(-start, max((count - 1) * stride + size + start - n, 0)) for count, start, stride, size, n in words]
-        if not any(map(any, ends)):
-            return x
-        return np.pad(x, [(0, 0), *ends, (0, 0)], constant_values=self.outside)
+    def _elements(self, axis, n, counts, first):
+        """Return the elements of the windows of an axis that lie on a place for some window: all, but for odd sizes."""
+        last = first[axis] + (counts[axis] - 1) * self.strides[axis]
+        return range(max(-last, 0), min(self.pool_size[axis], n - first[axis]))
+
+    def _padded(self, x, counts, first, ranges):
+        """Return `x` from the place of the first element of the first window on, as far as the windows reach."""
+        spans = zip(counts, first, self.strides, ranges, strict=True)
+        reach = [(start + used[0], start + (count - 1) * stride + used[-1]) for count, start, stride, used in spans]
+        ends = [(max(-a, 0), max(b + 1 - n, 0)) for (a, b), n in zip(reach, x.shape[1:-1], strict=True)]
+        x = x[(slice(None), *(slice(max(a, 0), None) for a, _ in reach))]
+        return np.pad(x, [(0, 0), *ends, (0, 0)], constant_values=self.outside) if any(map(any, ends)) else x
 
 
 class _MaxPooling(_Pooling):

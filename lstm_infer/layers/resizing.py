@@ -66,7 +66,7 @@ class _Cropping(_Resizing):
     def _resized(self, axis, n):
         left = n - sum(self.cropping[axis])
         if left < 1:
-            raise InputError(f"layer '{self.name}': found {n} places, expected more than cropping {self.cropping[axis]}")
+            raise InputError(f"layer '{self.name}': found {n} places, expected more than it drops: {self.cropping[axis]}")
         return left
 
     def _compute(self, x):
@@ -270,7 +270,8 @@ class UpSampling2D(_UpSampling):
             return super()._compute(x)
         weights = interpolation.WEIGHTS[self.interpolation]
         for axis, times in enumerate(self.size, start=1):
-            x = interpolation.along(x, axis, weights(x.shape[axis], times))
+            weighted = weights(x.shape[axis], times, from_corner=self.semantics.upsampling_from_corner)
+            x = interpolation.along(x, axis, weighted)
         return x
 
 

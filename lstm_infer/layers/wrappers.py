@@ -4,11 +4,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..threads import each
-from .base import Context, Layer
+from .base import Context, Layer, map_shapes
 from .cells import StackedRNNCells, state_sizes
 from .recurrent import RNN
 from .sequences import SHARED_WORK
-from .structure import flatten
+from .structure import flatten, map_structure
 
 MERGES = {
     "concat": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -181,11 +181,11 @@ def _copy_cell(cell):
 
 
 class TimeDistributed(Layer):
-    """Applies a layer to every timestep.
+    """Applies a layer, or a whole model, to every timestep.
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or Model
     **kwargs
         ``name``, ``dtype``.
 
@@ -210,7 +210,7 @@ class TimeDistributed(Layer):
         return {"layer": self.layer}
 
     def build(self, input_shape):
-        self.layer.build((input_shape[0], *input_shape[2:]))
+        self.layer.build(map_shapes(_without_time, input_shape))
         self.expected_shapes = {}
 
     def build_from(self, weights):
@@ -218,8 +218,12 @@ class TimeDistributed(Layer):
         self.expected_shapes = {}
 
     def compute_output_shape(self, input_shape):
-        inner = self.layer.compute_output_shape((input_shape[0], *input_shape[2:]))
-        return (inner[0], input_shape[1], *inner[1:])
+        found = []
+        map_shapes(found.append, input_shape)
+        if any(len(shape) < 3 for shape in found):
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected (batch, timesteps, ...)")
+        inner = self.layer.compute_output_shape(map_shapes(_without_time, input_shape))
+        return map_shapes(lambda shape: (shape[0], found[0][1], *shape[1:]), inner)
 
     def output_dtype(self, inputs):
         return self.layer.output_dtype(inputs)
@@ -230,11 +234,30 @@ class TimeDistributed(Layer):
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         mask = carried_mask if mask is None else mask
-        batch, timesteps = inputs.shape[:2]
+        sizes = np.shape(flatten(inputs)[0])[:2]
         # a mask that has more axes than (batch, timesteps) says something about the inside of a timestep
-        inner_mask = mask.reshape(-1, *mask.shape[2:]) if mask is not None and mask.ndim > 2 else None
-        outputs, out_mask = self.layer.run(inputs.reshape(-1, *inputs.shape[2:]), inner_mask, context)
-        outputs = outputs.reshape(batch, timesteps, *outputs.shape[1:])
-        if mask is not None and mask.ndim > 2:
-            mask = mask.reshape(batch, timesteps, -1).any(axis=-1)
-        return outputs, mask if out_mask is None else out_mask.reshape(batch, timesteps, *out_mask.shape[1:])
+        inner_mask = map_structure(lambda m: _folded(m) if m is not None and m.ndim > 2 else None, mask)
+        training = {"training": True} if kwargs.get("training") else {}
+        outputs, out_mask = self.layer.run(map_structure(_folded, inputs), inner_mask, context, **training)
+        outputs = map_structure(lambda y: y.reshape(*sizes, *y.shape[1:]), outputs)
+        return outputs, self._travelling(mask, out_mask, sizes)
+
+    def _travelling(self, mask, inner, sizes):
+        """Return the mask of the outputs, given that of the inputs and what the layer inside made of it."""
+        if not self.semantics.time_distributed_asks_inside:
+            return mask
+        if any(m is not None for m in flatten(inner)):
+            return map_structure(lambda m: None if m is None else m.reshape(*sizes, *m.shape[1:]), inner)
+        if isinstance(mask, (list, dict)) or mask is None:
+            return None
+        return mask.reshape(*sizes, -1).any(axis=-1) if mask.ndim > 2 else mask
+
+
+def _without_time(shape):
+    return (shape[0], *shape[2:])
+
+
+def _folded(array):
+    """Return an array whose rows are the timesteps of all rows."""
+    array = np.asarray(array)
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])

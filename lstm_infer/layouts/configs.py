@@ -24,9 +24,11 @@ from .words import (
     MERGES,
     MODELS,
     OF_CLASS,
+    PADDING_SIDES,
     RECURRENT,
     TRANSPARENT,
     TYPES,
+    UNSAID_FORMAT,
     VALUES,
     WRAPPERS,
 )
@@ -147,14 +149,27 @@ def _todays(class_name: str, config: dict, name: str, context: Context) -> tuple
             renamed["kernel_size"] = [renamed.pop(size, None) for size in sizes]
     if class_name == "BatchNormalization" and renamed.get("mode", 0) != 0:
         return f"BatchNormalization(mode={renamed['mode']!r})", renamed
+    if class_name.startswith("ZeroPadding"):
+        renamed["padding"] = _padding(class_name, renamed.get("padding", 1))
+    if class_name == "Conv3DTranspose" and context.writer.family != "keras3":
+        renamed.pop("dilation_rate", None)  # written, but without effect there
     renamed = {**_defaults(class_name, renamed, name, context), **renamed, **implied}
     return class_name, _without_noise(class_name, renamed, context)
+
+
+def _padding(class_name: str, value: Any) -> Any:
+    """Keras 1 also names the sides, or lists all four of an image in a row."""
+    if isinstance(value, dict):
+        return [[value.get(side, 0) for side in pair] for pair in PADDING_SIDES.get(class_name, ())]
+    return [value[:2], value[2:]] if isinstance(value, list) and len(value) == 4 else value
 
 
 def _without_noise(class_name: str, config: dict, context: Context) -> dict:
     drop = {word for word in ("dtype", "mask", "time_major") if word in config and not config[word]}
     if context.writer.family in ("keras1", "keras2") and class_name != "InputLayer":
         drop.add("dtype")  # there it is the type of the input
+    if class_name in CONV_RECURRENT:
+        drop.add("implementation")  # without effect
     return {word: value for word, value in config.items() if word not in drop}
 
 
@@ -163,6 +178,8 @@ def _defaults(class_name: str, config: dict, name: str, context: Context) -> dic
     if class_name in CONV_RECURRENT:
         gates = "sigmoid" if family == "keras3" else "hard_sigmoid"
         return {"activation": "tanh", "recurrent_activation": gates, "use_bias": True}
+    if class_name in UNSAID_FORMAT and family == "keras1" and context.data_format:
+        return {"data_format": context.data_format}
     if class_name not in RECURRENT:
         return {}
     found: dict[str, Any] = {"activation": "tanh", "use_bias": True}

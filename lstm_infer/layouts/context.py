@@ -21,6 +21,7 @@ class Context:
     semantics: Semantics
     weights: RawWeights | None = None
     nesting: int = 0
+    data_format: str | None = None  # what layers of Keras 1 mean that do not say it, as far as others of the model tell
 
     def deeper(self, layer: str) -> Context:
         if self.nesting >= MAX_NESTING:

@@ -40,6 +40,13 @@ VALUES = {  # (today's word, old value): today's value
     ("data_format", "th"): "channels_first", ("data_format", "tf"): "channels_last",
 }
 KERNEL_SIZES = (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3"))  # Keras 1 Conv2D and Conv3D
+PADDING_SIDES = {  # before and after on each axis, in Keras 1
+    "ZeroPadding1D": (("left_pad", "right_pad"),),
+    "ZeroPadding2D": (("top_pad", "bottom_pad"), ("left_pad", "right_pad")),
+}
+UNSAID_FORMAT = {  # whose dim_ordering Keras 1 does not save
+    "Cropping2D", "Cropping3D", "UpSampling2D", "UpSampling3D", "ZeroPadding2D", "ZeroPadding3D",
+}
 MERGES = {  # Keras 1 Merge: mode: (class, words of Merge that it takes)
     "sum": ("Add", {}), "mul": ("Multiply", {}), "ave": ("Average", {}), "max": ("Maximum", {}),
     "concat": ("Concatenate", {"concat_axis": "axis"}), "dot": ("Dot", {"dot_axes": "axes"}),
