@@ -23,6 +23,7 @@ from .words import (
     LAYER_WORDS,
     MERGES,
     MODELS,
+    NO_EFFECT,
     OF_CLASS,
     PADDING_SIDES,
     RECURRENT,
@@ -168,8 +169,7 @@ def _without_noise(class_name: str, config: dict, context: Context) -> dict:
     drop = {word for word in ("dtype", "mask", "time_major") if word in config and not config[word]}
     if context.writer.family in ("keras1", "keras2") and class_name != "InputLayer":
         drop.add("dtype")  # there it is the type of the input
-    if class_name in CONV_RECURRENT:
-        drop.add("implementation")  # without effect
+    drop.update(NO_EFFECT.get(class_name, ()))
     return {word: value for word, value in config.items() if word not in drop}
 
 

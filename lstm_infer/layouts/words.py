@@ -53,10 +53,17 @@ MERGES = {  # Keras 1 Merge: mode: (class, words of Merge that it takes)
 }
 ACTIVATIONS = {"softmax_v2": "softmax", "relu_v2": "relu"}  # TensorFlow's names for the same functions
 
+CONV_RECURRENT = {"ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
+NO_EFFECT = {  # class: words that some Keras writes for it, but never follows
+    **dict.fromkeys(CONV_RECURRENT, {"implementation"}),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "SeparableConv1D", "SeparableConv2D"),
+                    {"groups"}),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), {"groups", "filters"}),
+}
+
 LAYER_WORDS = ("layer", "backward_layer", "cell")  # config words that hold layers
 WRAPPERS = {"Bidirectional", "TimeDistributed", "SpectralNormalization", "RNN", "StackedRNNCells"}
 RECURRENT = {"LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell"}
-CONV_RECURRENT = {"ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
 
 
 def _whole(value: object) -> bool:

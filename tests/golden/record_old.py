@@ -24,6 +24,8 @@ KERAS_1 = keras.__version__.startswith("1.")
 FOLDER = os.environ.get("GOLDEN_DIR", os.path.dirname(os.path.abspath(__file__)))
 WRITER = "keras1" if KERAS_1 else "keras224"
 ROWS = 2
+ONLY_CHANNELS_LAST = {"time_distributed"} if KERAS_1 else {"conv2d", "separable", "time_distributed"}
+ONLY_CHANNELS_FIRST = {"conv2d", "conv2d_of_one_size", "conv3d", "locally_connected"} if KERAS_1 else {"convlstm"}
 
 
 def of_keras_1(order):
@@ -102,7 +104,7 @@ def of_keras_2(order):
         ],
         "locally_connected": [L.LocallyConnected2D(3, (2, 3), strides=(2, 1), **dict(words, **first))],
     }
-    if order == "tf":
+    if order == "tf":  # TensorFlow has the other one on GPUs only
         found["conv3d"] = [L.Conv3D(2, (2, 3, 2), padding="same", input_shape=image(4, 5, 3, 2), **words),
                            L.MaxPooling3D((1, 2, 1), **words), L.ZeroPadding3D((1, 0, 1), **words),
                            L.Conv3DTranspose(2, 2, strides=(1, 2, 1), **words)]
@@ -110,9 +112,10 @@ def of_keras_2(order):
 
 
 def cases():
+    """Titles and functions that make their layers: most cases with one order of axes, to keep the files few."""
     make = of_keras_1 if KERAS_1 else of_keras_2
-    for order, ending in (("tf", ""), ("th", "_channels_first")):
-        for name in make(order):
+    for order, ending, absent in (("tf", "", ONLY_CHANNELS_FIRST), ("th", "_channels_first", ONLY_CHANNELS_LAST)):
+        for name in sorted(set(make(order)) - absent):
             yield name + ending, lambda order=order, name=name: make(order)[name]
     if KERAS_1:
         for name in of_keras_1_in_time():
