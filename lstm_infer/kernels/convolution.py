@@ -4,7 +4,7 @@ Every kernel here sees three spatial axes; where a layer has fewer, the first on
 """
 
 from .activations import activate
-from .jit import kernel
+from .jit import inner, kernel
 from .product import add_product, fma
 
 
@@ -113,7 +113,8 @@ def convolve_depthwise(x, weights, bias, first, strides, dilations, f, y):
                 for n in range(y.shape[3]):
                     out = y[row, i, j, n]
                     for m in range(multiplier):
-                        out[m * channels : (m + 1) * channels] = bias[m]
+                        for c in range(channels):
+                            out[m * channels + c] = bias[m, c]
                     for ki in range(weights.shape[0]):
                         a = first[0] + i * strides[0] + ki * dilations[0]
                         if not 0 <= a < x.shape[1]:
@@ -123,16 +124,15 @@ def convolve_depthwise(x, weights, bias, first, strides, dilations, f, y):
                             if not 0 <= b < x.shape[2]:
                                 continue
                             for k in range(weights.shape[2]):
-                                c = first[2] + n * strides[2] + k * dilations[2]
-                                if 0 <= c < x.shape[3]:
-                                    _add_pairwise(x[row, a, b, c], weights[ki, kj, k], out)
+                                p = first[2] + n * strides[2] + k * dilations[2]
+                                if 0 <= p < x.shape[3]:
+                                    for m in range(multiplier):
+                                        _add_pairwise(x[row, a, b, p], weights[ki, kj, k, m], out, m * channels)
                     activate(f, out)
 
 
-@kernel
-def _add_pairwise(x, w, z):
-    """Add ``x * w`` to `z`, number by number; `w` has a row for each time that `x` is used."""
-    for m in range(w.shape[0]):
-        out, row = z[m * x.size : (m + 1) * x.size], w[m]
-        for c in range(x.size):
-            out[c] = fma(x[c], row[c], out[c])
+@inner
+def _add_pairwise(x, w, z, at):
+    """Add ``x * w`` to the numbers of `z` from `at` on."""
+    for c in range(x.size):
+        z[at + c] = fma(x[c], w[c], z[at + c])

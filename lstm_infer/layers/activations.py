@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels import activations as kernels
+from ..kernels.activations import LINEAR
 
 
 def _optional(value, otherwise):
@@ -80,6 +81,12 @@ def get(given):
     except (KeyError, TypeError, ValueError):
         name = given.get("class_name") if isinstance(given, dict) else given
         raise InputError(f"unknown activation {name!r}") from None
+
+
+def apply_inside(function, x):
+    """Apply the kernels' activation `function` to a C-contiguous array in place."""
+    if function.code != LINEAR and x.size:
+        kernels.activate_rows(function, x.reshape(-1, x.shape[-1]))
 
 
 def apply(function, x):

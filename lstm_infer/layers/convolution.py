@@ -7,6 +7,7 @@ from ..kernels.convolution import convolve
 from . import activations, memory
 from .base import readonly
 from .core import _Activated
+from .products import Product
 from .space import (
     FORMATS,
     at_door,
@@ -121,6 +122,8 @@ class _Convolution(_Windowed):
         apart = kernel.reshape(*kernel.shape[:-1], self.groups, self.filters // self.groups)
         self.kernel = np.ascontiguousarray(widened(np.moveaxis(apart, -2, 0), self.rank))
         self.bias = self.weights.get("bias", np.zeros(self.filters, self.dtype)).reshape(self.groups, -1)
+        fits = self.dtype == np.float32 and self.groups == 1 and self.kernel.size
+        self.product = Product(kernel.reshape(-1, self.filters), self.bias[0]) if fits else None
 
     def _filters(self, channels):
         return self.filters
@@ -129,10 +132,15 @@ class _Convolution(_Windowed):
         counts, first = self._windows(x.shape[1:-1])
         self._check_channels(x, self.groups * self.kernel.shape[-2])
         y = self._empty(x, counts, self.filters)
+        steps = three(first, 0), three(self.strides, 1), three(self.dilation_rate, 1)
+        if self.product is not None:
+            size = three(self.kernel_size, 1)
+            self.product.of_images(widened(x, self.rank), size, *steps, widened(y, self.rank))
+            activations.apply_inside(f, y)
+            return y
         grouped = readonly(widened(x.reshape(*x.shape[:-1], self.groups, -1 if x.size else self.kernel.shape[-2]),
                                    self.rank))  # fmt: skip
-        steps = three(self.strides, 1), three(self.dilation_rate, 1)
-        convolve(grouped, self.kernel, self.bias, three(first, 0), *steps, f, widened(y, self.rank))
+        convolve(grouped, self.kernel, self.bias, *steps, f, widened(y, self.rank))
         return y
 
 

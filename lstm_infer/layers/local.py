@@ -50,10 +50,15 @@ class _LocallyConnected(_Windowed):
         places = split(input_shape, self.data_format)[0]
         if None in places:
             raise InputError(f"layer '{self.name}': found inputs {tuple(input_shape)}, expected sizes without None")
-        self.outputs = self._windows(places)[0]
-        self.places, self.channels = places, channels
+        if self.built and (*places, channels) != (*self.places, self.channels):
+            expected = join(None, self.places, self.channels, self.data_format)
+            raise InputError(f"layer '{self.name}': found inputs {tuple(input_shape)}, expected {expected}")
+        self.places, self.channels, self.outputs = places, channels, self._windows(places)[0]
         bias = {"bias": (*self.outputs, self.filters)} if self.use_bias else {}
         return {"kernel": self._kernel_shape(), **bias}
+
+    def build_from(self, weights):
+        raise InputError(f"layer '{self.name}' must be called before its weights can be set")
 
     def _kernel_shape(self):
         if self.implementation == 1:

@@ -8,6 +8,7 @@ from ..kernels.product import dense
 from . import activations
 from .base import readonly
 from .convolution import _Windowed
+from .products import Product
 from .space import join, three, widened
 
 
@@ -170,6 +171,7 @@ class _SeparableConvolution(_Depthwise):
         pointwise = self.weights["pointwise_kernel"]
         self.pointwise = readonly(pointwise.reshape(pointwise.shape[-2:]))
         self.bias = self.weights.get("bias", np.zeros(self.filters, self.dtype))
+        self.product = Product(self.pointwise, self.bias) if self.dtype == np.float32 else None
         self._pack_depthwise(np.zeros(len(self.pointwise), self.dtype))
 
     def _filters(self, channels):
@@ -179,7 +181,11 @@ class _SeparableConvolution(_Depthwise):
         between = self._convolve(x)
         y = self._empty(x, between.shape[1:-1], self.filters)
         rows = readonly(between.reshape(-1, between.shape[-1]))
-        dense(rows, self.pointwise, self.bias, f, y.reshape(-1, self.filters))
+        if self.product is None:
+            dense(rows, self.pointwise, self.bias, f, y.reshape(-1, self.filters))
+        else:
+            self.product.of_rows(between, y)
+            activations.apply_inside(f, y)
         return y
 
 
