@@ -1,5 +1,7 @@
 """LSTM layers whose products are convolutions: ConvLSTM1D, 2D and 3D."""
 
+import functools
+
 import numpy as np
 
 from ..errors import InputError
@@ -119,9 +121,10 @@ class ConvLSTMCell(Layer):
         h, c = states
         z = self.of_input.call(inputs) + self.of_state.call(h)
         axis = -1 if self.data_format == "channels_last" else 1
-        (f, g), (i, forget, candidate, o) = self.functions, np.split(z, 4, axis)
-        c = activations.apply(g, forget) * c + activations.apply(g, i) * activations.apply(f, candidate)
-        h = activations.apply(g, o) * activations.apply(f, c)
+        i, forget, candidate, o = np.split(z, 4, axis)
+        f, g = (functools.partial(activations.apply_on_vectors, function) for function in self.functions)
+        c = g(forget) * c + g(i) * f(candidate)
+        h = g(o) * f(c)
         return h, [h, c]
 
 

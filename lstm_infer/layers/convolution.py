@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..errors import InputError
+from ..kernels.activations import LEAKY_RELU, LINEAR, RELU
 from ..kernels.convolution import convolve
 from . import activations, memory
-from .base import readonly
+from .base import readonly, tell_watchers
 from .core import _Activated
 from .products import Product
 from .space import (
@@ -33,6 +34,8 @@ class _Windowed(_Activated):
 
     rank = 1
     paddings = ("valid", "same")
+    is_activated = False
+    """Whether `_compute` applies the activation too."""
 
     def __init__(self, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **kwargs):
         super().__init__(activation, **kwargs)
@@ -43,6 +46,12 @@ class _Windowed(_Activated):
             self.padding = one_of(padding, self.paddings, "padding")
             self.data_format = one_of(data_format or "channels_last", FORMATS, "data_format")
         self.use_bias = use_bias
+
+    def adopt(self, semantics):
+        super().adopt(semantics)
+        if self.weights:  # they may be packed together with the activation
+            self.pack()
+            tell_watchers()
 
     def _channels(self, input_shape):
         """Return the number of channels of inputs, which must be known."""
@@ -68,10 +77,14 @@ class _Windowed(_Activated):
     def call(self, inputs):
         check_rank(self, inputs.shape, self.rank)
         x = np.ascontiguousarray(channels_last(inputs, self.data_format))
+        y = self._compute(x)
+        if self.is_activated:
+            return channels_back(y, self.data_format)
         # Keras applies an activation to the layer's own order of axes, and a softmax is over the last
-        inside = self.data_format == "channels_last" and not callable(self.function)
-        y = self._compute(x, self.function if inside else activations.get(None))
-        return y if inside else activations.apply(self.function, channels_back(y, self.data_format))
+        return self._apply(self.function, channels_back(y, self.data_format))
+
+    def _apply(self, function, y):
+        return activations.apply_on_vectors(function, y)
 
     def _empty(self, x, counts, channels):
         return memory.empty((len(x), *counts, channels), self.dtype)
@@ -123,12 +136,18 @@ class _Convolution(_Windowed):
         self.kernel = np.ascontiguousarray(widened(np.moveaxis(apart, -2, 0), self.rank))
         self.bias = self.weights.get("bias", np.zeros(self.filters, self.dtype)).reshape(self.groups, -1)
         fits = self.dtype == np.float32 and self.groups == 1 and self.kernel.size
-        self.product = Product(kernel.reshape(-1, self.filters), self.bias[0]) if fits else None
+        words = [self.function] if self._fits_tiles(self.function) else []
+        self.product = Product(kernel.reshape(-1, self.filters), self.bias[0], *words) if fits else None
+        self.is_activated = self.product is not None and bool(words)
+
+    def _fits_tiles(self, function):
+        """Whether the tiles may apply an activation."""
+        return activations.looks_at_one(function)
 
     def _filters(self, channels):
         return self.filters
 
-    def _compute(self, x, f):
+    def _compute(self, x):
         counts, first = self._windows(x.shape[1:-1])
         self._check_channels(x, self.groups * self.kernel.shape[-2])
         y = self._empty(x, counts, self.filters)
@@ -136,11 +155,10 @@ class _Convolution(_Windowed):
         if self.product is not None:
             size = three(self.kernel_size, 1)
             self.product.of_images(widened(x, self.rank), size, *steps, widened(y, self.rank))
-            activations.apply_inside(f, y)
             return y
         grouped = readonly(widened(x.reshape(*x.shape[:-1], self.groups, -1 if x.size else self.kernel.shape[-2]),
                                    self.rank))  # fmt: skip
-        convolve(grouped, self.kernel, self.bias, *steps, f, widened(y, self.rank))
+        convolve(grouped, self.kernel, self.bias, *steps, activations.get(None), widened(y, self.rank))
         return y
 
 
@@ -169,6 +187,13 @@ class Conv1D(_Convolution):
     """
 
     paddings = ("valid", "same", "causal")
+
+    # its results have been the same bits ever since: vectors compute only what they compute alike
+    def _fits_tiles(self, function):
+        return super()._fits_tiles(function) and function.code in (LINEAR, RELU, LEAKY_RELU)
+
+    def _apply(self, function, y):
+        return activations.apply(function, y)
 
 
 class Conv2D(_Convolution):

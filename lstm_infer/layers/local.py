@@ -7,10 +7,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels.reductions import multiply_pairs
-from . import activations
 from .base import readonly
 from .convolution import _Windowed
 from .space import join, split, windows
+
+MOST_PAIRS = 1 << 22
+"""Of outputs and places under the kernel on an axis: they are listed before anybody has seen the weights."""
 
 
 class _LocallyConnected(_Windowed):
@@ -53,7 +55,11 @@ class _LocallyConnected(_Windowed):
         if self.built and (*places, channels) != (*self.places, self.channels):
             expected = join(None, self.places, self.channels, self.data_format)
             raise InputError(f"layer '{self.name}': found inputs {tuple(input_shape)}, expected {expected}")
-        self.places, self.channels, self.outputs = places, channels, self._windows(places)[0]
+        outputs = self._windows(places)[0]
+        pairs = max(count * size for count, size in zip(outputs, self.kernel_size, strict=True))
+        if pairs > MOST_PAIRS:
+            raise InputError(f"layer '{self.name}': found {pairs} places under the kernel, expected {MOST_PAIRS} at most")
+        self.places, self.channels, self.outputs = places, channels, outputs
         bias = {"bias": (*self.outputs, self.filters)} if self.use_bias else {}
         return {"kernel": self._kernel_shape(), **bias}
 
@@ -121,7 +127,7 @@ class _LocallyConnected(_Windowed):
     def _filters(self, channels):
         return self.filters
 
-    def _compute(self, x, f):
+    def _compute(self, x):
         expected = (*self.places, self.channels)
         if x.shape[1:] != expected:
             raise InputError(f"layer '{self.name}': found inputs of {x.shape[1:]}, expected {expected}")
@@ -130,7 +136,7 @@ class _LocallyConnected(_Windowed):
         y = np.empty((len(under), len(x), self.filters), self.dtype)
         multiply_pairs(readonly(under.reshape(*y.shape[:2], self.kernel.shape[1])), self.kernel, y)
         y = np.moveaxis(y, 0, 1).reshape(len(x), *self.outputs, self.filters)
-        return activations.apply(f, y + self.bias)
+        return y + self.bias
 
 
 class LocallyConnected1D(_LocallyConnected):

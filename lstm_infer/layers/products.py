@@ -18,20 +18,22 @@ class Product:
     kernel : (features, units) float32 array
         For a convolution the features are the places of the kernel and the channels, flat.
     bias : (units,) float32 array
+    activation : Activation, optional
+        One that looks at one number at a time.
     """
 
-    def __init__(self, kernel, bias):
+    def __init__(self, kernel, bias, activation=NOTHING):
         self.features, self.units = kernel.shape
-        self.packed = packing.pack_dense(kernel, bias, NOTHING)
+        self.packed = packing.pack_dense(kernel, bias, activation)
         self.f = activation_function(self.packed.cell)
 
     def of_rows(self, x, y):
-        """Write ``x @ kernel + bias``, for C-contiguous float32 `x` (..., features) and `y` (..., units)."""
+        """Write the activation of ``x @ kernel + bias``; `x` (..., features) and `y` (..., units) are C-contiguous."""
         one, rows = (1, 1, 1), y.size // self.units
         self._run(x, y, 1, x.size, (1, 1, rows), one, self.features, (0, 0, self.features), (0, 0, 0))
 
     def of_images(self, x, size, first, strides, dilations, y):
-        """Write the cross-correlation of images with the kernel; what lies outside an image counts as zero.
+        """Write the activation of the cross-correlation of images, zero where they end, with the kernel.
 
         Parameters
         ----------

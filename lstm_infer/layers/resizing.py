@@ -66,7 +66,8 @@ class _Cropping(_Resizing):
     def _resized(self, axis, n):
         left = n - sum(self.cropping[axis])
         if left < 1:
-            raise InputError(f"layer '{self.name}': found {n} places, expected more than it drops: {self.cropping[axis]}")
+            dropped = self.cropping[axis]
+            raise InputError(f"layer '{self.name}': found {n} places, expected more than it drops: {dropped}")
         return left
 
     def _compute(self, x):

@@ -81,8 +81,8 @@ class _DepthwiseConvolution(_Depthwise):
     def _filters(self, channels):
         return None if channels is None else channels * self.depth_multiplier
 
-    def _compute(self, x, f):
-        return activations.apply(f, self._convolve(x))
+    def _compute(self, x):
+        return self._convolve(x)
 
 
 class DepthwiseConv1D(_DepthwiseConvolution):
@@ -171,21 +171,22 @@ class _SeparableConvolution(_Depthwise):
         pointwise = self.weights["pointwise_kernel"]
         self.pointwise = readonly(pointwise.reshape(pointwise.shape[-2:]))
         self.bias = self.weights.get("bias", np.zeros(self.filters, self.dtype))
-        self.product = Product(self.pointwise, self.bias) if self.dtype == np.float32 else None
+        words = [self.function] if activations.looks_at_one(self.function) else []
+        self.product = Product(self.pointwise, self.bias, *words) if self.dtype == np.float32 else None
+        self.is_activated = self.product is not None and bool(words)
         self._pack_depthwise(np.zeros(len(self.pointwise), self.dtype))
 
     def _filters(self, channels):
         return self.filters
 
-    def _compute(self, x, f):
+    def _compute(self, x):
         between = self._convolve(x)
         y = self._empty(x, between.shape[1:-1], self.filters)
         rows = readonly(between.reshape(-1, between.shape[-1]))
         if self.product is None:
-            dense(rows, self.pointwise, self.bias, f, y.reshape(-1, self.filters))
+            dense(rows, self.pointwise, self.bias, activations.get(None), y.reshape(-1, self.filters))
         else:
             self.product.of_rows(between, y)
-            activations.apply_inside(f, y)
         return y
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels.convolution import convolve_transposed
+from . import activations
 from .base import readonly
 from .convolution import _Windowed
 from .space import at_door, check_places, join, sizes, three, widened
@@ -74,13 +75,13 @@ class _ConvolutionTranspose(_Windowed):
         count = length * stride if more is None else (length - 1) * stride + span % 2 + more
         return count, max(reach - count, 0) // 2
 
-    def _compute(self, x, f):
+    def _compute(self, x):
         counts, before = self._windows(x.shape[1:-1])
         self._check_channels(x, self.kernel.shape[-2])
         y = self._empty(x, counts, self.filters)
         steps = three(before, 0), three(self.strides, 1), three(self.dilation_rate, 1)
         x, out = readonly(widened(x, self.rank)), widened(y, self.rank)
-        convolve_transposed(x, self.kernel, self.bias, *steps, f, out)
+        convolve_transposed(x, self.kernel, self.bias, *steps, activations.get(None), out)
         return y
 
 
