@@ -58,7 +58,7 @@ class _LocallyConnected(_Windowed):
         outputs = self._windows(places)[0]
         pairs = max(count * size for count, size in zip(outputs, self.kernel_size, strict=True))
         if pairs > MOST_PAIRS:
-            raise InputError(f"layer '{self.name}': found {pairs} places under the kernel, expected {MOST_PAIRS} at most")
+            raise InputError(f"layer '{self.name}': found {pairs} places under the kernel, expected {MOST_PAIRS:,}")
         self.places, self.channels, self.outputs = places, channels, outputs
         bias = {"bias": (*self.outputs, self.filters)} if self.use_bias else {}
         return {"kernel": self._kernel_shape(), **bias}
