@@ -9,10 +9,10 @@ from .layers.activation_layers import Softmax
 from .layers.attention import _Attention
 from .layers.base import Tensor
 from .layers.core import Embedding, Masking
+from .layers.global_pooling import GlobalAveragePooling1D
 from .layers.merge import Concatenate, _Merge
 from .layers.multi_head import _MultiHead
 from .layers.normalization import BatchNormalization
-from .layers.pooling import GlobalAveragePooling1D
 from .layers.recurrent import RNN
 from .layers.structure import flatten
 from .layers.wrappers import Bidirectional, TimeDistributed

@@ -129,6 +129,14 @@ class Semantics:
     recorded_state_wins : bool
         Whether a stateful layer called with an initial state prefers the state it carries, once that is not all zeros
         (tf.keras).
+    convolutions_zero_masked : bool
+        Whether convolutional recurrent layers follow ``zero_output_for_mask``. In Keras 1 and 2 they do not.
+    time_distributed_asks_inside : bool
+        Whether the mask behind TimeDistributed is the one that the layer inside makes (Keras 1 and 2), or the one in
+        front of it (Keras 3).
+    upsampling_from_corner : bool
+        Whether UpSampling2D interpolates between the first corners of places instead of their middles (multi-backend
+        Keras 2).
     masks_in_graph : bool
         Whether the computation of masks is part of a functional model's graph (Keras 3), which shifts the order of its
         layers.
@@ -156,6 +164,9 @@ class Semantics:
     stacked_states_reversed: bool = False
     stateful_keeps_given_state: bool = True
     recorded_state_wins: bool = False
+    convolutions_zero_masked: bool = True
+    time_distributed_asks_inside: bool = False
+    upsampling_from_corner: bool = False
     masks_in_graph: bool = True
     masked_softmax: str = "zeros"
     attention_is_fused: bool = True

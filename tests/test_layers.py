@@ -39,7 +39,53 @@ LAYERS = {
     "nas": lambda: li.RNN(li.NASCell(3, projection=2, use_bias=True)),
     "esn": lambda: li.ESN(3, leaky=0.7),
     "rnn": lambda: li.RNN([li.LSTMCell(3), li.SimpleRNNCell(2)], return_sequences=True),
+    "conv_transpose": lambda: li.Conv1DTranspose(4, 3, strides=2, padding="same", activation="tanh"),
+    "depthwise": lambda: li.DepthwiseConv1D(3, depth_multiplier=2, activation="sigmoid"),
+    "separable": lambda: li.SeparableConv1D(4, 3, padding="causal", depth_multiplier=2, activation="softmax"),
+    "locally_connected": lambda: li.LocallyConnected1D(4, 3, padding="same", implementation=3, activation="tanh"),
+    "adaptive_max": lambda: li.AdaptiveMaxPooling1D(3),
+    "adaptive_average": lambda: li.AdaptiveAveragePooling1D(3),
+    "zero_padding": lambda: li.ZeroPadding1D((1, 2)),
+    "cropping": lambda: li.Cropping1D((1, 2)),
+    "upsampling": lambda: li.UpSampling1D(2),
+    "time_distributed_model": lambda: li.TimeDistributed(li.Sequential([li.Input((FEATURES,)), li.Dense(3)])),
 }
+IMAGES = {  # layers over images (rows, columns, channels), or over times of sequences
+    "conv": lambda: li.Conv2D(4, (3, 2), padding="same", activation="tanh"),
+    "conv_groups": lambda: li.Conv2D(4, 2, strides=(2, 1), groups=2, data_format="channels_first"),
+    "conv_transpose": lambda: li.Conv2DTranspose(4, 3, strides=2, activation="gelu"),
+    "depthwise": lambda: li.DepthwiseConv2D(3, depth_multiplier=2),
+    "separable": lambda: li.SeparableConv2D(4, 3, data_format="channels_first", activation="softmax"),
+    "locally_connected": lambda: li.LocallyConnected2D(4, (2, 3), implementation=2, data_format="channels_first"),
+    "max_pooling": lambda: li.MaxPooling2D((3, 2), 2, "same"),
+    "average_pooling": lambda: li.AveragePooling2D((3, 2), 2, "same", "channels_first"),
+    "global_max": lambda: li.GlobalMaxPooling2D(),
+    "global_average": lambda: li.GlobalAveragePooling2D(keepdims=True),
+    "adaptive_max": lambda: li.AdaptiveMaxPooling2D((3, 2)),
+    "adaptive_average": lambda: li.AdaptiveAveragePooling2D((3, 2), "channels_first"),
+    "zero_padding": lambda: li.ZeroPadding2D(((1, 2), (0, 1)), "channels_first"),
+    "cropping": lambda: li.Cropping2D(((1, 2), (0, 1))),
+    "upsampling": lambda: li.UpSampling2D((2, 3), "channels_first", "bilinear"),
+    "conv_lstm": lambda: li.ConvLSTM1D(3, 2, return_sequences=True),
+    "conv_lstm_bidirectional": lambda: li.Bidirectional(li.ConvLSTM1D(3, 2, padding="same", activation="softmax")),
+    "time_distributed": lambda: li.TimeDistributed(li.Conv1D(3, 2)),
+}
+VOLUMES = {  # layers over volumes, or over times of images
+    "conv": lambda: li.Conv3D(3, (2, 3, 2), padding="same"),
+    "conv_transpose": lambda: li.Conv3DTranspose(3, 2, strides=(1, 2, 1)),
+    "max_pooling": lambda: li.MaxPooling3D(2, padding="same"),
+    "average_pooling": lambda: li.AveragePooling3D(2, padding="same"),
+    "global_max": lambda: li.GlobalMaxPooling3D(),
+    "global_average": lambda: li.GlobalAveragePooling3D("channels_first"),
+    "adaptive_max": lambda: li.AdaptiveMaxPooling3D(2),
+    "adaptive_average": lambda: li.AdaptiveAveragePooling3D(2),
+    "zero_padding": lambda: li.ZeroPadding3D(1),
+    "cropping": lambda: li.Cropping3D(((0, 1), (1, 1), (1, 0))),
+    "upsampling": lambda: li.UpSampling3D((1, 2, 2)),
+    "conv_lstm": lambda: li.ConvLSTM2D(3, 2, data_format="channels_first", go_backwards=True),
+    "time_distributed": lambda: li.TimeDistributed(li.Conv2D(3, 2, activation="relu")),
+}
+SPACE = [("image", name, (6, 5, 4)) for name in IMAGES] + [("volume", name, (3, 4, 5, 2)) for name in VOLUMES]
 
 
 def with_weights(layer, shape=(None, TIMESTEPS, FEATURES)):
@@ -64,6 +110,27 @@ def test_rows_do_not_depend_on_their_batch(name, dtype):
     assert together.shape == (70, *layer.compute_output_shape((None, TIMESTEPS, FEATURES))[1:])
     for rows in (1, 2, 3, 5, 9):
         np.testing.assert_array_equal(layer(x[20 : 20 + rows]), together[20 : 20 + rows])
+
+
+def with_policy(layer, dtype):
+    for _, inner in layer.walk():
+        inner.policy = dtype
+        if hasattr(inner, "cell"):
+            inner.cell.policy = dtype
+    return layer
+
+
+@pytest.mark.parametrize(("kind", "name", "shape"), SPACE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_images_do_not_depend_on_their_batch(kind, name, shape, dtype):
+    layer = {"image": IMAGES, "volume": VOLUMES}[kind][name]()
+    layer = with_weights(with_policy(layer, dtype), (None, *shape))
+    x = RNG.normal(size=(9, *shape)).astype(dtype)
+    together = layer(x)
+    assert together.dtype == dtype
+    assert together.shape == (9, *layer.compute_output_shape((None, *shape))[1:])
+    for rows in (1, 2, 5):
+        np.testing.assert_array_equal(layer(x[3 : 3 + rows]), together[3 : 3 + rows])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +175,28 @@ def test_ranks_are_broadcast_after_the_batch():
         (lambda: li.Conv1D(3, 2, padding="full"), "found padding"),
         (lambda: li.Conv1D(3, 2, groups=2), "sizes that do not fit"),
         (lambda: li.MaxPooling1D(0), "found pool_size"),
+        (lambda: li.Conv2D(3, (1, 2, 3)), "found kernel_size"),
+        (lambda: li.Conv2D(3, 2, padding="causal"), "found padding 'causal'"),
+        (lambda: li.Conv2D(3, 2, data_format="th"), "found data_format 'th'"),
+        (lambda: li.Conv2D(3, 2)(np.ones((2, 5, 4))), "expected .batch, rows, columns, channels."),
+        (lambda: with_weights(li.Conv2D(3, 4), (None, 9, 9, 2))(np.ones((1, 3, 9, 2))), "enough for one output"),
+        (lambda: with_weights(li.Conv2D(3, 2), (None, 9, 9, 2)).call(np.ones((1, 9, 9, 3))), "found 3 channels"),
+        (lambda: with_weights(li.Conv2DTranspose(3, 2), (None, 9, 9, 2)).call(np.ones((1, 9, 9, 3))), "3 channels"),
+        (lambda: with_weights(li.DepthwiseConv2D(2), (None, 9, 9, 2)).call(np.ones((1, 9, 9, 3))), "found 3 channels"),
+        (lambda: li.Conv2DTranspose(3, 2, strides=2, output_padding=2), "found output_padding"),
+        (lambda: li.LocallyConnected2D(3, 2, padding="same"), "expected 'valid' with implementation 1"),
+        (lambda: li.LocallyConnected2D(3, 2).build((None, None, 4, 2)), "expected sizes without None"),
+        (lambda: with_weights(li.LocallyConnected2D(3, 2), (None, 4, 4, 2))(np.ones((1, 4, 5, 2))), "expected .None"),
+        (lambda: li.LocallyConnected1D(1, 2, implementation=3).build((None, 10**9, 1)), "places under the kernel"),
+        (lambda: li.MaxPooling2D(3)(np.ones((1, 2, 4, 2))), "enough for one output"),
+        (lambda: li.AdaptiveMaxPooling2D((0, 2)), "found output_size"),
+        (lambda: li.ZeroPadding2D((1, 2, 3)), "found padding"),
+        (lambda: li.ZeroPadding2D(-1), "found padding"),
+        (lambda: li.Cropping2D(2)(np.ones((1, 4, 5, 2))), "expected more than it drops"),
+        (lambda: li.UpSampling2D(2, interpolation="cubic"), "found interpolation 'cubic'"),
+        (lambda: li.ConvLSTM2D(3, 2, padding="causal"), "found padding 'causal'"),
+        (lambda: li.ConvLSTM2D(3, 2)(np.ones((1, 3, 4, 5))), "expected 5 axes"),
+        (lambda: li.TimeDistributed(li.Dense(2))(np.ones((2, 3))), "expected .batch, timesteps"),
         (lambda: li.Dense(2, activation="nonsense"), "unknown activation 'nonsense'"),
         (lambda: li.Bidirectional(li.LSTM(2), merge_mode="min"), "unknown merge_mode"),
         (lambda: with_weights(li.Embedding(3, 2), (None, 4))(np.array([[0, 3]])), "found id 3, expected .* 0 to 2"),
@@ -176,6 +265,64 @@ def test_convolution(padding, stride, dilation, groups, data_format):
     assert found.shape == (2, *layer.compute_output_shape(given.shape)[1:])
     expected = convolve_plainly(x, kernel, bias, stride, dilation, padding, groups)
     close(found.swapaxes(1, 2) if first else found, expected)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("strides", "dilation"), [((1, 1), (1, 1)), ((2, 3), (1, 1)), ((1, 1), (2, 3))])
+@pytest.mark.parametrize("activation", [None, "relu", "softmax"])
+def test_tiles_convolve_like_the_general_kernel(padding, strides, dilation, activation):
+    words = {"strides": strides, "dilation_rate": dilation, "padding": padding, "activation": activation}
+    x, weights = RNG.normal(size=(2, 9, 60, 3)), [RNG.normal(size=(3, 2, 3, 20)), RNG.normal(size=20)]
+    found = []
+    for tiles in (True, False):
+        layer = li.Conv2D(20, (3, 2), **words)
+        layer.set_weights(weights)
+        if not tiles:
+            layer.product, layer.is_activated = None, False
+        found.append(layer(x))
+    np.testing.assert_array_equal(*found)
+
+
+def test_an_image_of_one_row_is_a_sequence():
+    x, kernel = RNG.normal(size=(2, 11, 4)), RNG.normal(size=(3, 4, 5))
+    over_time, over_images = li.Conv1D(5, 3, use_bias=False), li.Conv2D(5, (1, 3), use_bias=False)
+    over_time.set_weights([kernel])
+    over_images.set_weights([kernel[None]])
+    np.testing.assert_array_equal(over_time(x), over_images(x[:, None])[:, 0])
+
+
+def test_a_transposed_convolution_is_the_gradient_of_a_convolution():
+    x, y, kernel = RNG.normal(size=(1, 7, 3)), RNG.normal(size=(1, 4, 2)), RNG.normal(size=(2, 3, 2))
+    forth = li.Conv1D(2, 2, strides=2, padding="same", use_bias=False, dtype="float64")
+    back = li.Conv1DTranspose(3, 2, strides=2, padding="same", use_bias=False, dtype="float64")
+    forth.set_weights([kernel])
+    back.set_weights([kernel])
+    close((forth(x) * y).sum(), (np.pad(x, [(0, 0), (0, 1), (0, 0)]) * back(y)).sum())
+
+
+def test_windows_of_absurd_sizes_end_soon():
+    x = RNG.normal(size=(1, 5, 1))
+    assert li.MaxPooling1D(10**9, padding="same")(x).item() == x.max().astype(np.float32)
+    close(li.AveragePooling1D(10**9, padding="same", dtype="float64")(x).item(), x.mean())
+
+
+def test_a_refused_call_leaves_a_layer_as_it_was():
+    layer, x = li.LocallyConnected1D(2, 3), RNG.normal(size=(2, 6, 3))
+    expected = with_weights(layer, (None, 6, 3))(x)
+    with pytest.raises(li.InputError, match="expected .None, 6, 3."):
+        layer(x[:, :5])
+    np.testing.assert_array_equal(layer(x), expected)
+
+
+def test_a_convolutional_lstm_can_be_stepped():
+    layers = [li.TimeDistributed(li.Conv2D(3, 2)), li.ConvLSTM2D(2, 2, return_sequences=True)]
+    model = li.Sequential([li.Input((None, 6, 4, 2)), *layers])
+    model.set_weights([RNG.normal(size=shape) for layer in model.holders() for shape in layer.expected_shapes.values()])
+    x, state = RNG.normal(size=(2, 5, 6, 4, 2)).astype(np.float32), model.initial_state(2)
+    whole = model.predict(x)
+    for t in range(5):
+        y_t, state = model.step(x[:, t], state)
+        np.testing.assert_array_equal(y_t, whole[:, t])
 
 
 def test_softmax_of_a_convolution_is_over_the_last_axis():

@@ -95,16 +95,20 @@ KERAS2 = {
     "recorded_state_wins": False, "masks_in_graph": False, "masked_softmax": "faint", "attention_is_fused": False,
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
     "least_norm": 1e-12,
+    "convolutions_zero_masked": False,
+    "time_distributed_asks_inside": True, "upsampling_from_corner": True,
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
-      "recorded_state_wins": True}
+      "recorded_state_wins": True, "upsampling_from_corner": False}
 KERAS3 = {
     "hard_sigmoid": "keras3", "masked_output": "previous", "mask_with_initial_state": False, "merge_mask": "any",
     "bidirectional_zeroes_masked": True, "stacked_states_reversed": False, "stateful_keeps_given_state": True,
     "recorded_state_wins": False, "masks_in_graph": True, "masked_softmax": "zeros", "attention_is_fused": True,
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
     "least_norm": 1e-24,
+    "convolutions_zero_masked": True,
+    "time_distributed_asks_inside": False, "upsampling_from_corner": False,
 }
 KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}
@@ -153,6 +157,11 @@ def test_dialect_tells_the_writer_where_no_version_does(words, family):
      "1.2.2", {"filters": 6, "kernel_size": 3, "padding": "same", "strides": 2}),
     (("Dense", {"output_dim": 6, "bias": False}), "1.2.2", {"units": 6, "use_bias": False}),
     (("MaxPooling1D", {"pool_length": 2, "stride": 3}), "1.0.8", {"pool_size": 2, "strides": 3}),
+    (("Convolution2D", {"nb_filter": 6, "nb_row": 3, "nb_col": 2, "dim_ordering": "th", "subsample": [1, 2]}),
+     "1.2.2", {"filters": 6, "kernel_size": [3, 2], "data_format": "channels_first", "strides": [1, 2]}),
+    (("ZeroPadding2D", {"padding": {"top_pad": 1, "left_pad": 2}}), "1.2.2", {"padding": [[1, 0], [2, 0]]}),
+    (("ZeroPadding2D", {"padding": [1, 2, 3, 4]}), "1.2.2", {"padding": [[1, 2], [3, 4]]}),
+    (("ZeroPadding1D", {"padding": {"left_pad": 2}}), "1.2.2", {"padding": [[2, 0]]}),
     (("Dropout", {"p": 0.5}), "1.2.2", {"rate": 0.5}),
     (("LeakyReLU", {"alpha": 0.1}), "2.2.4", {"negative_slope": 0.1}),
     (("Dense", {"units": 1, "activation": None}), "2.2.4", {"activation": "linear"}),

@@ -17,7 +17,7 @@ PANEL = 48
 
 
 @intrinsic
-def _store_rows(typingctx, z, vectors, rows, y, row, units):
+def store_rows(typingctx, z, vectors, rows, y, row, units):
     """Copy z, which is [unit vector][row][lane], to the first `units` of rows that are `row` apart."""
 
     def codegen(context, builder, sig, args):
@@ -73,7 +73,7 @@ def dense(cell, weights, activate, x, y, rows, features, units, own):
             left = min(units - j * width, width)
             vectors = (left + LANES - 1) // LANES
             call(activate, (z, vectors * some))
-            _store_rows(z, vectors, some, address(y) + 4 * (r * units + j * width), units, left)
+            store_rows(z, vectors, some, address(y) + 4 * (r * units + j * width), units, left)
 
 
 SCRATCH = 4 * PANEL * LANES + 16

@@ -59,6 +59,11 @@ def _constant(cell):
     return _constants.setdefault(cell, Constant(cell))
 
 
+def activation_cell(activation):
+    """Return the `Constant` of a cell with an activation, for ``update.activate``."""
+    return _constant(Cell("simple", 1, activation))
+
+
 def _wide(units):
     """How many unit vectors make a block of a layer with one sum per unit."""
     return min(4, 1 << (-(-units // LANES) - 1).bit_length())

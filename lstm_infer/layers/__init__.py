@@ -4,6 +4,14 @@ One file per Keras family. Layers know nothing of files and Keras versions; `LAY
 """
 
 from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from .adaptive_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
+)
 from .addons import ESN, ESNCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, PeepholeLSTMCell
 from .attention import AdditiveAttention, Attention
 from .augmentation import AUGMENTATIONS
@@ -11,7 +19,8 @@ from .base import Context, Layer, Node, Tensor
 from .categories import CategoryEncoding, Discretization
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .contraction import EinsumDense
-from .convolution import Conv1D
+from .conv_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
+from .convolution import Conv1D, Conv2D, Conv3D
 from .core import (
     Activation,
     ActivityRegularization,
@@ -30,18 +39,47 @@ from .core import (
     SpatialDropout3D,
 )
 from .crf import CRF, AddonsCRF
+from .global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from .keras1 import Highway, MaxoutDense, ParametricSoftplus, SReLU
+from .local import LocallyConnected1D, LocallyConnected2D
 from .lookups import HashedCrossing, Hashing, IntegerLookup, StringLookup
 from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from .multi_head import GroupQueryAttention, MultiHeadAttention
 from .normalization import BatchNormalization, LayerNormalization, Normalization, Rescaling
 from .operations import OPERATIONS
-from .pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .resizing import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from .reversible_embedding import ReversibleEmbedding
 from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
+from .separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from .text import TextVectorization
+from .transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 
 LAYERS = {
@@ -63,6 +101,14 @@ LAYERS = {
         StringLookup, TextVectorization,
         *AUGMENTATIONS.values(),
         CRF, AddonsCRF, PeepholeLSTMCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, ESNCell, ESN,
+        Conv2D, Conv3D, Conv1DTranspose, Conv2DTranspose, Conv3DTranspose,
+        DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, LocallyConnected1D, LocallyConnected2D,
+        MaxPooling2D, MaxPooling3D, AveragePooling2D, AveragePooling3D,
+        GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+        AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
+        AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+        ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Cropping1D, Cropping2D, Cropping3D,
+        UpSampling1D, UpSampling2D, UpSampling3D, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D,
     )
 }  # fmt: skip
 """The layers a model file may name, by their Keras class names."""

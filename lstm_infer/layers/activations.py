@@ -10,6 +10,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels import activations as kernels
+from ..kernels.activations import LINEAR
+from ..kernels.address import address_of
+from ..kernels.packing import activation_cell, knows
+from ..kernels.update import activate
+from ..kernels.vector import LANES, aligned
+
+FLOAT32 = np.dtype(np.float32)
 
 
 def _optional(value, otherwise):
@@ -81,6 +88,24 @@ def get(given):
     except (KeyError, TypeError, ValueError):
         name = given.get("class_name") if isinstance(given, dict) else given
         raise InputError(f"unknown activation {name!r}") from None
+
+
+def looks_at_one(function):
+    """Whether an activation looks at one number at a time, and the tiles know it."""
+    return not callable(function) and knows(FLOAT32, function)
+
+
+def apply_on_vectors(function, x):
+    """Return `apply`, computed on vectors where they know it: faster, and not always the same bits."""
+    if x.dtype != FLOAT32 or not looks_at_one(function):
+        return apply(function, x)
+    if function.code == LINEAR:
+        return x
+    y = aligned(-(-x.size // LANES) * LANES)
+    y[x.size :] = 0
+    y[: x.size].reshape(x.shape)[...] = x
+    activate(activation_cell(function), address_of(y), y.size // LANES)
+    return y[: x.size].reshape(x.shape)
 
 
 def apply(function, x):

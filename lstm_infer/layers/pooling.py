@@ -1,59 +1,105 @@
-"""Pooling over time."""
+"""Pooling over time, images and volumes: windows that move."""
+
+import itertools
 
 import numpy as np
 
-from ..errors import InputError
-from ..kernels.reductions import average_timesteps
-from .base import Layer, readonly
+from .base import Layer
+from .space import (
+    FORMATS,
+    at_door,
+    channels_back,
+    channels_last,
+    check_places,
+    check_rank,
+    join,
+    one_of,
+    sizes,
+    split,
+    windows,
+)
 
 
-def number(value):
-    """Return a whole number that a config may give as a list of one."""
-    return int(value[0]) if isinstance(value, (list, tuple)) else int(value)
+class _Pooling(Layer):
+    """A window that moves over one, two or three spatial axes."""
 
-
-class _Pooling1D(Layer):
-    """A window that moves over time."""
-
+    rank = 1
     config_names = ("pool_size", "strides", "padding", "data_format")
+    outside = 0.0
 
     def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(**kwargs)
-        self.pool_size = number(pool_size)
-        self.strides = self.pool_size if strides is None else number(strides)
-        self.padding, self.data_format = padding, data_format or "channels_last"
-        if padding not in ("valid", "same") or min(self.pool_size, self.strides) < 1:
-            found = f"pool_size {pool_size}, strides {strides}, padding {padding!r}"
-            raise InputError(f"layer '{self.name}': found {found}, expected positive sizes and 'valid' or 'same'")
+        with at_door(self):
+            self.pool_size = sizes(pool_size, self.rank, "pool_size")
+            self.strides = self.pool_size if strides is None else sizes(strides, self.rank, "strides")
+            self.padding = one_of(padding, ("valid", "same"), "padding")
+            self.data_format = one_of(data_format or "channels_last", FORMATS, "data_format")
 
-    def _windows(self, timesteps):
-        """Return how many windows there are and where the first begins."""
-        if self.padding == "valid":
-            return max((timesteps - self.pool_size) // self.strides + 1, 0), 0
-        count = -(-timesteps // self.strides)
-        return count, -(max((count - 1) * self.strides + self.pool_size - timesteps, 0) // 2)
+    def _windows(self, places):
+        """Return how many windows each axis has (None where free), and where the first begins."""
+        words = zip(places, self.pool_size, self.strides, strict=True)
+        found = [(None, None) if n is None else windows(n, *rest, 1, self.padding) for n, *rest in words]
+        counts, first = zip(*found, strict=True)
+        check_places(self, counts, places)
+        return counts, first
 
     def compute_output_shape(self, input_shape):
-        axis = 1 if self.data_format == "channels_last" else 2
-        shape = list(input_shape)
-        shape[axis] = None if shape[axis] is None else self._windows(shape[axis])[0]
-        return tuple(shape)
+        check_rank(self, input_shape, self.rank)
+        places, channels = split(input_shape, self.data_format)
+        return join(input_shape[0], self._windows(places)[0], channels, self.data_format)
 
     def call(self, inputs):
-        x = inputs if self.data_format == "channels_last" else np.swapaxes(inputs, 1, 2)
-        timesteps = x.shape[1]
-        count, start = self._windows(timesteps)
-        first = start + self.strides * np.arange(count)
+        check_rank(self, inputs.shape, self.rank)
+        x = channels_last(inputs, self.data_format)
+        places = x.shape[1:-1]
+        counts, first = self._windows(places)
+        ranges = [self._elements(axis, n, counts, first) for axis, n in enumerate(places)]
+        x = self._padded(x, counts, first, ranges)
         y = None
-        for k in range(self.pool_size):  # one element of all windows at a time: a fixed order of summation
-            t = first + k
-            inside = ((t >= 0) & (t < timesteps))[:, None]
-            y = self._include(y, x[:, np.clip(t, 0, timesteps - 1)], inside)
-        y = self._finish(y, first, timesteps)
-        return y if self.data_format == "channels_last" else np.swapaxes(y, 1, 2)
+        for at in itertools.product(*(range(len(elements)) for elements in ranges)):  # in a fixed order
+            spans = zip(at, counts, self.strides, strict=True)
+            part = x[(slice(None), *(slice(k, k + (count - 1) * stride + 1, stride) for k, count, stride in spans))]
+            y = part.copy() if y is None else self._include(y, part)
+        return channels_back(self._finish(y, counts, first, places), self.data_format)
+
+    def _elements(self, axis, n, counts, first):
+        """Return the elements of the windows of an axis that lie on a place for some window: all, but for odd sizes."""
+        last = first[axis] + (counts[axis] - 1) * self.strides[axis]
+        return range(max(-last, 0), min(self.pool_size[axis], n - first[axis]))
+
+    def _padded(self, x, counts, first, ranges):
+        """Return `x` from the place of the first element of the first window on, as far as the windows reach."""
+        spans = zip(counts, first, self.strides, ranges, strict=True)
+        reach = [(start + used[0], start + (count - 1) * stride + used[-1]) for count, start, stride, used in spans]
+        ends = [(max(-a, 0), max(b + 1 - n, 0)) for (a, b), n in zip(reach, x.shape[1:-1], strict=True)]
+        x = x[(slice(None), *(slice(max(a, 0), None) for a, _ in reach))]
+        return np.pad(x, [(0, 0), *ends, (0, 0)], constant_values=self.outside) if any(map(any, ends)) else x
 
 
-class MaxPooling1D(_Pooling1D):
+class _MaxPooling(_Pooling):
+    outside = -np.inf
+
+    def _include(self, y, part):
+        return np.maximum(y, part, out=y)
+
+    def _finish(self, y, counts, first, places):
+        return y
+
+
+class _AveragePooling(_Pooling):
+    def _include(self, y, part):
+        return np.add(y, part, out=y)
+
+    def _finish(self, y, counts, first, places):
+        inside = np.ones((), y.dtype)
+        for count, start, stride, size, n in zip(counts, first, self.strides, self.pool_size, places, strict=True):
+            begin = start + stride * np.arange(count)
+            here = np.minimum(begin + size, n) - np.maximum(begin, 0)
+            inside = inside[..., None] * here.astype(y.dtype)
+        return np.divide(y, inside[..., None], out=y)
+
+
+class MaxPooling1D(_MaxPooling):
     """The largest of every window.
 
     Parameters
@@ -73,15 +119,54 @@ class MaxPooling1D(_Pooling1D):
     [[[3.0]]]
     """
 
-    def _include(self, y, x, inside):
-        x = np.where(inside, x, x.dtype.type(-np.inf))
-        return x if y is None else np.maximum(y, x)
 
-    def _finish(self, y, first, timesteps):
-        return y
+class MaxPooling2D(_MaxPooling):
+    """The largest of every window of images.
+
+    Parameters
+    ----------
+    pool_size : int or sequence of two int
+    strides : int or sequence of two int, optional
+        `pool_size` unless given.
+    padding : {"valid", "same"}
+    data_format : {"channels_last", "channels_first"}, optional
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MaxPooling2D((1, 2))(np.array([[[[1.0], [3.0], [2.0]]]])).tolist()
+    [[[[3.0]]]]
+    """
+
+    rank = 2
 
 
-class AveragePooling1D(_Pooling1D):
+class MaxPooling3D(_MaxPooling):
+    """The largest of every window of volumes.
+
+    Parameters
+    ----------
+    pool_size : int or sequence of three int
+    strides : int or sequence of three int, optional
+        `pool_size` unless given.
+    padding : {"valid", "same"}
+    data_format : {"channels_last", "channels_first"}, optional
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MaxPooling3D((1, 2, 3))(np.ones((1, 4, 4, 6, 2))).shape
+    (1, 4, 2, 2, 2)
+    """
+
+    rank = 3
+
+
+class AveragePooling1D(_AveragePooling):
     """The mean of every window, of what lies inside the sequence.
 
     Parameters
@@ -101,90 +186,48 @@ class AveragePooling1D(_Pooling1D):
     [[[2.0], [2.0]]]
     """
 
-    def _include(self, y, x, inside):
-        x = np.where(inside, x, x.dtype.type(0))
-        return x if y is None else y + x
 
-    def _finish(self, y, first, timesteps):
-        inside = np.minimum(first + self.pool_size, timesteps) - np.maximum(first, 0)
-        return y / inside.astype(y.dtype)[:, None]
-
-
-class _GlobalPooling1D(Layer):
-    """All timesteps become one."""
-
-    config_names = ("data_format", "keepdims")
-
-    def __init__(self, data_format=None, keepdims=False, **kwargs):
-        super().__init__(**kwargs)
-        self.data_format, self.keepdims = data_format or "channels_last", keepdims
-
-    def compute_output_shape(self, input_shape):
-        last = self.data_format == "channels_last"
-        batch, channels = input_shape[0], input_shape[2 if last else 1]
-        if not self.keepdims:
-            return (batch, channels)
-        return (batch, 1, channels) if last else (batch, channels, 1)
-
-    def _time_first(self, inputs):
-        return np.moveaxis(inputs, 1 if self.data_format == "channels_last" else 2, 0)
-
-    def _placed(self, y):
-        if not self.keepdims:
-            return y
-        return y[:, None] if self.data_format == "channels_last" else y[..., None]
-
-
-class GlobalMaxPooling1D(_GlobalPooling1D):
-    """The largest over time.
+class AveragePooling2D(_AveragePooling):
+    """The mean of every window of images, of what lies inside the image.
 
     Parameters
     ----------
+    pool_size : int or sequence of two int
+    strides : int or sequence of two int, optional
+        `pool_size` unless given.
+    padding : {"valid", "same"}
     data_format : {"channels_last", "channels_first"}, optional
-    keepdims : bool
     **kwargs
         ``name``, ``dtype``.
 
     Examples
     --------
     >>> import numpy as np
-    >>> GlobalMaxPooling1D()(np.array([[[1.0], [3.0], [2.0]]])).tolist()
-    [[3.0]]
+    >>> AveragePooling2D(2, padding="same")(np.array([[[[1.0], [3.0], [2.0]]]])).tolist()
+    [[[[2.0], [2.0]]]]
     """
 
-    def call(self, inputs):
-        return self._placed(self._time_first(inputs).max(axis=0))
+    rank = 2
 
 
-class GlobalAveragePooling1D(_GlobalPooling1D):
-    """The mean over time, of the timesteps that are not masked.
+class AveragePooling3D(_AveragePooling):
+    """The mean of every window of volumes, of what lies inside the volume.
 
     Parameters
     ----------
+    pool_size : int or sequence of three int
+    strides : int or sequence of three int, optional
+        `pool_size` unless given.
+    padding : {"valid", "same"}
     data_format : {"channels_last", "channels_first"}, optional
-    keepdims : bool
     **kwargs
         ``name``, ``dtype``.
-
-    Notes
-    -----
-    A row of which everything is masked gives NaN, as in Keras.
 
     Examples
     --------
     >>> import numpy as np
-    >>> GlobalAveragePooling1D()(np.array([[[1.0], [3.0], [2.0]]])).tolist()
-    [[2.0]]
+    >>> AveragePooling3D((1, 2, 3))(np.ones((1, 4, 4, 6, 2))).shape
+    (1, 4, 2, 2, 2)
     """
 
-    def compute_mask(self, inputs, mask=None):
-        return None
-
-    def call(self, inputs, mask=None):
-        x = inputs if self.data_format == "channels_last" else np.swapaxes(inputs, 1, 2)
-        mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
-        if mask.shape != x.shape[:2]:
-            raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
-        y = np.empty((x.shape[0], x.shape[2]), x.dtype)
-        average_timesteps(readonly(x), readonly(mask), y)
-        return self._placed(y)
+    rank = 3

@@ -119,6 +119,10 @@ class RNN(Layer):
         sizes = flatten(state_sizes(self.cell))
         return [np.zeros((batch_size, *_as_shape(size)), self.dtype) for size in sizes]
 
+    def zero_states(self, x):
+        """Return a flat list of zero states for the inputs `x`."""
+        return self.get_initial_state(len(x))
+
     # ------------------------------------------------------------ computing
     def call(self, inputs, initial_state=None, mask=None, training=False):
         """Never called: `run` does the work. Its signature names the arguments of a call."""
@@ -133,7 +137,7 @@ class RNN(Layer):
         x, applied = self._batch_major(self.cast(inputs), applied)
         if x.shape[1] == 0:
             raise InputError(f"layer '{self.name}': found zero timesteps, expected at least one")
-        states = self._begin(len(x), initial_state, context)
+        states = self._begin(x, initial_state, context)
         y, states = self._sequence(x, applied, states, context)
         if applied is not None and self._zeroes_late:
             y = np.where(_columns(applied, y), y, np.zeros((), y.dtype))
@@ -159,13 +163,13 @@ class RNN(Layer):
             mask = np.ascontiguousarray(mask, bool)
         return x, mask
 
-    def _begin(self, batch, initial_state, context):
+    def _begin(self, x, initial_state, context):
         """Return fresh copies of the states to begin with, a flat list."""
         recorded = context.states.get(self) if context.carries(self) else None
         if initial_state and recorded is not None:
             wins = self.semantics.recorded_state_wins and any(np.any(state) for state in recorded)
             recorded = recorded if wins else None
-        zeros = self.get_initial_state(batch)
+        zeros = self.zero_states(x)
         states = recorded if recorded is not None else initial_state or zeros
         if [np.shape(state) for state in states] != [zero.shape for zero in zeros]:
             raise InputError(
@@ -243,8 +247,8 @@ def _columns(mask, like):
     return mask.reshape(*mask.shape, *[1] * (like.ndim - mask.ndim))
 
 
-class _FusedRNN(RNN):
-    """A recurrent layer whose own cell has a fused sequence kernel; the cell's weights are the layer's."""
+class _WithOwnCell(RNN):
+    """A recurrent layer that contains a cell of its own; the cell's weights are the layer's."""
 
     def children(self):
         return {}
@@ -253,9 +257,6 @@ class _FusedRNN(RNN):
         return self.cell.weight_shapes(input_shape)
 
     def build(self, input_shape):
-        shape = input_shape[0] if isinstance(input_shape, list) else input_shape
-        if len(shape) != 3:
-            raise InputError(f"layer '{self.name}': found inputs {shape}, expected (batch, timesteps, features)")
         super().build(input_shape)
         self.expected_shapes = self.cell.expected_shapes
 
@@ -278,6 +279,16 @@ class _FusedRNN(RNN):
     def get_config(self):
         cell = self.cell.get_config()
         return {**cell, **super().get_config()}
+
+
+class _FusedRNN(_WithOwnCell):
+    """A recurrent layer whose own cell has a fused sequence kernel."""
+
+    def build(self, input_shape):
+        shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        if len(shape) != 3:
+            raise InputError(f"layer '{self.name}': found inputs {shape}, expected (batch, timesteps, features)")
+        super().build(input_shape)
 
     @property
     def units(self):

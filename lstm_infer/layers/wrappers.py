@@ -4,11 +4,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..threads import each
-from .base import Context, Layer
-from .cells import StackedRNNCells
+from .base import Context, Layer, map_shapes
+from .cells import StackedRNNCells, state_sizes
 from .recurrent import RNN
 from .sequences import SHARED_WORK
-from .structure import flatten
+from .structure import flatten, map_structure
 
 MERGES = {
     "concat": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -106,7 +106,8 @@ class Bidirectional(Layer):
         if self.merge_mode is None:
             outputs = [y, back]
         else:
-            outputs = [(*y[:-1], y[-1] + back[-1]) if self.merge_mode == "concat" else y]
+            width = None if None in (y[-1], back[-1]) else y[-1] + back[-1]
+            outputs = [(*y[:-1], width) if self.merge_mode == "concat" else y]
         outputs += states + back_states
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -117,7 +118,7 @@ class Bidirectional(Layer):
         mask = mask if self.return_sequences else None
         masks = [mask, mask] if self.merge_mode is None else [mask]
         if self.return_state:
-            masks += [None] * len(self.forward_layer.get_initial_state(1) + self.backward_layer.get_initial_state(1))
+            masks += [None] * sum(self._state_counts())
         return masks if len(masks) > 1 else masks[0]
 
     def call(self, inputs, initial_state=None, mask=None, training=False):
@@ -130,7 +131,7 @@ class Bidirectional(Layer):
             carried_mask, mask = (m[0] if isinstance(m, list) else m for m in (carried_mask, mask))
         states = [] if initial_state is None else flatten(initial_state)
         applied, travelling = RNN.choose_masks(self, carried_mask, mask, states, context)
-        counts = [len(layer.get_initial_state(1)) for layer in self.children().values()]
+        counts = self._state_counts()
         if states and len(states) != sum(counts):
             raise InputError(f"layer '{self.name}': found {len(states)} states, expected {sum(counts)}")
         halves = [states[: counts[0]], states[counts[0] :]]
@@ -153,6 +154,9 @@ class Bidirectional(Layer):
         outputs += states + back_states
         return (outputs if len(outputs) > 1 else outputs[0]), self.compute_mask(inputs, travelling)
 
+    def _state_counts(self):
+        """Return how many states each of the two layers has."""
+        return [len(flatten(state_sizes(layer.cell))) for layer in self.children().values()]
 
     def _work(self, inputs):
         """About the multiply-adds of one direction."""
@@ -177,11 +181,11 @@ def _copy_cell(cell):
 
 
 class TimeDistributed(Layer):
-    """Applies a layer to every timestep.
+    """Applies a layer, or a whole model, to every timestep.
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or Model
     **kwargs
         ``name``, ``dtype``.
 
@@ -208,7 +212,7 @@ class TimeDistributed(Layer):
         return {"layer": self.layer}
 
     def build(self, input_shape):
-        self.layer.build((input_shape[0], *input_shape[2:]))
+        self.layer.build(map_shapes(_without_time, input_shape))
         self.expected_shapes = {}
 
     def build_from(self, weights):
@@ -216,8 +220,12 @@ class TimeDistributed(Layer):
         self.expected_shapes = {}
 
     def compute_output_shape(self, input_shape):
-        inner = self.layer.compute_output_shape((input_shape[0], *input_shape[2:]))
-        return (inner[0], input_shape[1], *inner[1:])
+        found = []
+        map_shapes(found.append, input_shape)
+        if any(len(shape) < 3 for shape in found):
+            raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected (batch, timesteps, ...)")
+        inner = self.layer.compute_output_shape(map_shapes(_without_time, input_shape))
+        return map_shapes(lambda shape: (shape[0], found[0][1], *shape[1:]), inner)
 
     def output_dtype(self, inputs):
         return self.layer.output_dtype(inputs)
@@ -228,14 +236,23 @@ class TimeDistributed(Layer):
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         mask = carried_mask if mask is None else mask
-        batch, timesteps = inputs.shape[:2]
+        sizes = np.shape(flatten(inputs)[0])[:2]
         # a mask that has more axes than (batch, timesteps) says something about the inside of a timestep
-        inner_mask = mask.reshape(-1, *mask.shape[2:]) if mask is not None and mask.ndim > 2 else None
-        outputs, out_mask = self.layer.run(inputs.reshape(-1, *inputs.shape[2:]), inner_mask, context)
-        outputs = outputs.reshape(batch, timesteps, *outputs.shape[1:])
-        if mask is not None and mask.ndim > 2:
-            mask = mask.reshape(batch, timesteps, -1).any(axis=-1)
-        return outputs, mask if out_mask is None else out_mask.reshape(batch, timesteps, *out_mask.shape[1:])
+        inner_mask = map_structure(lambda m: _folded(m) if m is not None and m.ndim > 2 else None, mask)
+        training = {"training": True} if kwargs.get("training") else {}
+        outputs, out_mask = self.layer.run(map_structure(_folded, inputs), inner_mask, context, **training)
+        outputs = map_structure(lambda y: y.reshape(*sizes, *y.shape[1:]), outputs)
+        return outputs, self._travelling(mask, out_mask, sizes)
+
+    def _travelling(self, mask, inner, sizes):
+        """Return the mask of the outputs, given that of the inputs and what the layer inside made of it."""
+        if not self.semantics.time_distributed_asks_inside:
+            return mask
+        if any(m is not None for m in flatten(inner)):
+            return map_structure(lambda m: None if m is None else m.reshape(*sizes, *m.shape[1:]), inner)
+        if isinstance(mask, (list, dict)) or mask is None:
+            return None
+        return mask.reshape(*sizes, -1).any(axis=-1) if mask.ndim > 2 else mask
 
 
 class SpectralNormalization(Layer):
@@ -299,3 +316,13 @@ class SpectralNormalization(Layer):
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         outputs, _ = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)
         return outputs, None
+
+
+def _without_time(shape):
+    return (shape[0], *shape[2:])
+
+
+def _folded(array):
+    """Return an array whose rows are the timesteps of all rows."""
+    array = np.asarray(array)
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])

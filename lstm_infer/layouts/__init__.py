@@ -14,8 +14,8 @@ from ..spec import ModelSpec, RawModel
 from . import configs, inputs, vocabularies
 from .context import Context
 from .matching import match
-from .semantics import semantics, writer
-from .words import MODELS
+from .semantics import only_value, semantics, writer
+from .words import MODELS, VALUES
 
 __all__ = ["canonical", "match", "semantics"]
 
@@ -49,7 +49,8 @@ def canonical(raw: RawModel, keras_version: str | None = None) -> ModelSpec:
         raise LoadError(f"{raw.source}: the model is of class {str(class_name)[:100]!r}, "
                         "expected a Sequential or functional model")
     meaning = semantics(version, raw.backend, raw.config)
-    context = Context(raw.source, writer(version, raw.config), meaning, raw.weights)
+    said = VALUES.get(("data_format", only_value(raw.config, "dim_ordering")))
+    context = Context(raw.source, writer(version, raw.config), meaning, raw.weights, data_format=said)
     try:
         spec = vocabularies.fill(configs.model(raw.config, context), raw.weights)
         return inputs.infer(spec, cache(lambda: match(spec, raw.weights) if raw.weights else {}), context)

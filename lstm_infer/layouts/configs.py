@@ -24,10 +24,13 @@ from .words import (
     LAYER_WORDS,
     MERGES,
     MODELS,
+    NO_EFFECT,
     OF_CLASS,
+    PADDING_SIDES,
     RECURRENT,
     TRANSPARENT,
     TYPES,
+    UNSAID_FORMAT,
     VALUES,
     WRAPPERS,
 )
@@ -159,14 +162,26 @@ def _todays(class_name: str, config: dict, name: str, context: Context) -> tuple
     for sizes in KERNEL_SIZES:
         if sizes[0] in renamed:
             renamed["kernel_size"] = [renamed.pop(size, None) for size in sizes]
+    if class_name.startswith("ZeroPadding"):
+        renamed["padding"] = _padding(class_name, renamed.get("padding", 1))
+    if class_name == "Conv3DTranspose" and context.writer.family != "keras3":
+        renamed.pop("dilation_rate", None)  # written, but without effect there
     renamed = {**_defaults(class_name, renamed, name, context), **renamed, **implied}
     return class_name, _without_noise(class_name, renamed, context)
+
+
+def _padding(class_name: str, value: Any) -> Any:
+    """Keras 1 also names the sides, or lists all four of an image in a row."""
+    if isinstance(value, dict):
+        return [[value.get(side, 0) for side in pair] for pair in PADDING_SIDES.get(class_name, ())]
+    return [value[:2], value[2:]] if isinstance(value, list) and len(value) == 4 else value
 
 
 def _without_noise(class_name: str, config: dict, context: Context) -> dict:
     drop = {word for word in ("dtype", "mask", "time_major") if word in config and not config[word]}
     if context.writer.family in ("keras1", "keras2") and class_name != "InputLayer":
         drop.add("dtype")  # there it is the type of the input
+    drop.update(NO_EFFECT.get(class_name, ()))
     return {word: value for word, value in config.items() if word not in drop}
 
 
@@ -178,6 +193,8 @@ def _defaults(class_name: str, config: dict, name: str, context: Context) -> dic
     if class_name in ("PReLU", "SReLU", "ParametricSoftplus") and family == "keras1":  # which did not write the word
         shape = next((shape for _, shape in _shapes(context.weights, name)), ())
         return {"shared_axes": [axis for axis, size in enumerate(shape, 1) if size == 1]}
+    if class_name in UNSAID_FORMAT and family == "keras1" and context.data_format:
+        return {"data_format": context.data_format}
     if class_name not in RECURRENT:
         return {}
     found: dict[str, Any] = {"activation": "tanh", "use_bias": True}

@@ -22,6 +22,7 @@ class Context:
     semantics: Semantics
     weights: RawWeights | None = None
     nesting: int = 0
+    data_format: str | None = None  # what layers of Keras 1 mean that do not say it, as far as others of the model tell
     counted: list[int] = field(default_factory=lambda: [0])  # items so far; shared by all contexts of a file
 
     def count(self, layer: object, items: int = 1) -> None:

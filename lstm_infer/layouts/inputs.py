@@ -11,15 +11,17 @@ from typing import Any
 
 from ..spec import Handle, LayerSpec, ModelSpec
 from .context import Context
-from .words import RECURRENT
+from .words import CONV_RECURRENT, RECURRENT
 
 Shape = list
 Arrays = Mapping[tuple[str, ...], Mapping[str, Handle]]
 
-RANKS = {  # rank of the input of classes that tell it; all of them have the features last
+RANKS = {  # rank of the input of classes that tell it
     **dict.fromkeys(RECURRENT | {"RNN", "Conv1D", "SeparableConv1D", "DepthwiseConv1D", "LocallyConnected1D"}, 3),
     **dict.fromkeys(("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"), 3),
     **dict.fromkeys(("Conv2D", "SeparableConv2D", "DepthwiseConv2D", "ConvLSTM1D"), 4),
+    **dict.fromkeys(("Conv2DTranspose", "LocallyConnected2D", "MaxPooling2D", "AveragePooling2D"), 4),
+    **dict.fromkeys(("Conv3DTranspose", "MaxPooling3D", "AveragePooling3D"), 5), "Conv1DTranspose": 3,
     **dict.fromkeys(("Conv3D", "ConvLSTM2D"), 5), "ConvLSTM3D": 6, "SpatialDropout1D": 3, "RepeatVector": 2,
 }
 PASSING = {  # classes whose output has the shape of their input
@@ -133,7 +135,23 @@ def _from_arrays(spec: ModelSpec, arrays: Arrays, context: Context, path: tuple[
     if rank is None or features is None:
         context.fail(spec.layers[0].name, "has no input shape, and the model's arrays do not tell it",
                      "batch_input_shape or an InputLayer")
-    return [None] * (rank - 1) + [features]
+    axis = _channel_axis(spec.layers[0])
+    shape = [None] * rank
+    shape[-1 if axis is None else axis] = features
+    return shape
+
+
+def _channel_axis(layer: LayerSpec | ModelSpec) -> int | None:
+    """The axis of the features where a layer says that it is not the last."""
+    if not isinstance(layer, LayerSpec):
+        return None
+    inner = layer.children.get("layer") or layer.children.get("forward_layer")
+    if inner is not None:
+        axis = _channel_axis(inner)
+        return axis + 1 if axis is not None and "layer" in layer.children else axis
+    if layer.config.get("data_format") != "channels_first" or layer.class_name not in RANKS:
+        return None
+    return 2 if layer.class_name in CONV_RECURRENT else 1
 
 
 def _rank(layer: LayerSpec | ModelSpec, arrays: Arrays, path: tuple[str, ...]) -> tuple[int | None, int | None]:
@@ -144,8 +162,12 @@ def _rank(layer: LayerSpec | ModelSpec, arrays: Arrays, path: tuple[str, ...]) -
             return (rank + more if rank is not None else None), width
     own = arrays.get((*path, "cell") if layer.class_name == "RNN" else path, {})
     kernel = own.get("kernel", own.get("depthwise_kernel"))
-    if kernel is not None and len(kernel.shape) >= 2 and "Transpose" not in layer.class_name:
-        width = kernel.shape[-2]
+    if layer.class_name.startswith("LocallyConnected"):
+        width = None
+    elif kernel is not None and len(kernel.shape) >= 2:
+        groups = layer.config.get("groups") if isinstance(layer, LayerSpec) else None
+        turned = layer.class_name.endswith("Transpose")
+        width = kernel.shape[-1] if turned else kernel.shape[-2] * (groups if isinstance(groups, int) else 1)
     else:
         width = next((handle.shape[0] for handle in own.values() if len(handle.shape) == 1), None)
     return RANKS.get(layer.class_name), width

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
 from . import objects
-from .packings import ALIASES, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
+from .packings import ALIASES, KERAS1, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
 from .variables import EVERY_PART, parts
 from .words import LOOKUPS
 
@@ -150,8 +150,9 @@ def _layer_arrays(layer: LayerSpec | ModelSpec, pairs: Pairs, weights: RawWeight
 def collect(chosen: Iterable[tuple[Owner, Form, Mapping[str, Handle]]], weights: RawWeights) -> Found:
     """Arrays under today's names, in today's packing."""
     found: Found = {}
+    backend = weights.backend or (KERAS1 if weights.layout == "legacy" else None)  # later files of this layout name one
     for owner, form, arrays in chosen:
-        own = packed(owner.class_name, form.unpack(arrays, owner.config), owner.config, weights.backend)
+        own = packed(owner.class_name, form.unpack(arrays, owner.config), owner.config, backend)
         prefix = f"{owner.label}/" if owner.label else ""
         found.setdefault(owner.path, {}).update({prefix + name: handle for name, handle in own.items()})
     return found

@@ -19,7 +19,7 @@ SAVED_GATES = {**GATES, "LSTM": "icfo", "ConvLSTM2D": "icfo"}  # the order Keras
 GATE_COUNTS = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "SimpleRNN": 1, "SimpleRNNCell": 1,
                "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
 LORA_WORDS = {f"lora_{word}_{side}" for word in ("kernel", "embeddings") for side in "ab"}
-CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"}
+CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"}  # that Keras 2 flips for Theano
 
 
 class Form(NamedTuple):
@@ -97,18 +97,21 @@ def _renamed(old: Sequence[str], new: Sequence[str]) -> Callable[[Arrays, Mappin
 
 def _joined(class_name: str) -> Callable[[Arrays, Mapping[str, Any]], Arrays]:
     def unpack(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
-        return {today: _concatenate([arrays[f"{word}_{gate}"] for gate in GATES[class_name]])
+        first = config.get("data_format") == "channels_first"  # Keras 1 has the filters first there
+        return {today: _concatenate([arrays[f"{word}_{gate}"] for gate in GATES[class_name]], first)
                 for word, today in (("W", "kernel"), ("U", "recurrent_kernel"), ("b", "bias"))}
 
     return unpack
 
 
-def _concatenate(parts: Sequence[Handle]) -> Handle:
+def _concatenate(parts: Sequence[Handle], first: bool) -> Handle:
     shape = parts[0].shape
     odd = next((part for part in parts if part.shape != shape or not shape), None)
     if odd is not None:
         raise Misfit(f"{odd.where} has the shape {odd.shape}, expected {shape} as the other gates")
-    return derived(parts, (*shape[:-1], shape[-1] * len(parts)), lambda *arrays: np.concatenate(arrays, axis=-1))
+    axis = 0 if first else len(shape) - 1
+    sizes = (*shape[:axis], shape[axis] * len(parts), *shape[axis + 1 :])
+    return derived(parts, sizes, lambda *arrays: np.concatenate(arrays, axis=axis))
 
 
 # ---------------------------------------------------------------- after the names are today's
@@ -178,21 +181,34 @@ def _without_dummy_axis(class_name: str, arrays: Arrays, config: Mapping[str, An
     return {**arrays, "kernel": new}
 
 
+KERAS1 = "keras1"  # instead of the backend that later files name
+OLD_AXES = {  # class: where today's axes were in Keras 1, by data_format
+    ("Conv2D", "channels_first"): (2, 3, 1, 0), ("ConvLSTM2D", "channels_first"): (2, 3, 1, 0),
+    ("Conv3D", "channels_first"): (2, 3, 4, 1, 0),
+    ("SeparableConv2D", "channels_first"): (2, 3, 1, 0),
+}
+
+
 def _is_theano_ordered(class_name: str, arrays: Arrays, config: Mapping[str, Any], backend: str | None) -> bool:
     """Keras 1 with dim_ordering 'th': filters first, where today's kernel has them last."""
-    if class_name not in ("Conv2D", "ConvLSTM2D") or config.get("data_format") != "channels_first":
+    axes = OLD_AXES.get((class_name, config.get("data_format")))
+    kernel = arrays.get("kernel", arrays.get("depthwise_kernel"))
+    if axes is None or kernel is None or len(kernel.shape) != len(axes):
         return False
-    shape, size = arrays["kernel"].shape, config.get("kernel_size")
-    size = tuple(size) if isinstance(size, list) else (size, size)
-    return len(shape) == 4 and shape[:2] != size and shape[2:] == size
+    size, places = config.get("kernel_size"), len(axes) - 2
+    size = tuple(size) if isinstance(size, (list, tuple)) else (size,) * places
+    first, last = kernel.shape[:places] == size, kernel.shape[-places:] == size
+    return last and (not first or backend == KERAS1)
 
 
 def _filters_last(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
-    def turned(handle: Handle) -> Handle:
-        shape = tuple(handle.shape[axis] for axis in (2, 3, 1, 0))
-        return derived([handle], shape, lambda values: values.transpose(2, 3, 1, 0))
+    axes = OLD_AXES[class_name, config["data_format"]]
 
-    return {name: turned(handle) if len(handle.shape) == 4 else handle for name, handle in arrays.items()}
+    def turned(handle: Handle) -> Handle:
+        shape = tuple(handle.shape[axis] for axis in axes)
+        return derived([handle], shape, lambda values: values.transpose(axes))
+
+    return {name: turned(handle) if len(handle.shape) == len(axes) else handle for name, handle in arrays.items()}
 
 
 def _is_flipped(class_name: str, arrays: Arrays, config: Mapping[str, Any], backend: str | None) -> bool:

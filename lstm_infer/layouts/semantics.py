@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,11 +21,12 @@ KERAS2 = Semantics(
     hard_sigmoid="keras2", masked_output="state", mask_with_initial_state=True, merge_mask="all",
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
-    attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12,
+    attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12, convolutions_zero_masked=False,
+    time_distributed_asks_inside=True, upsampling_from_corner=True,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
-    stateful_keeps_given_state=True, recorded_state_wins=True,
+    stateful_keeps_given_state=True, recorded_state_wins=True, upsampling_from_corner=False,
 )
 KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False)
 PROFILES = (  # (family, from version): the last row that applies wins
@@ -85,14 +87,22 @@ def writer(keras_version: str | None, config: dict | None = None) -> Writer:
     return Writer("keras2" if version >= (2,) else "keras1", version)
 
 
+def only_value(config: Any, word: str) -> str | None:
+    """The value of a word in a config, if it is the same text wherever the word stands."""
+    values = {part[word] for part in _dicts(config) if isinstance(part.get(word), str)}
+    return values.pop() if len(values) == 1 else None
+
+
 def _words(config: Any) -> set[str]:
-    words: set[str] = set()
+    return {word for part in _dicts(config) for word in part}
+
+
+def _dicts(config: Any) -> Iterator[dict]:
     todo = [config]
     while todo:
         item = todo.pop()
         if isinstance(item, dict):
-            words.update(item)
+            yield item
             todo.extend(item.values())
         elif isinstance(item, list):
             todo.extend(item)
-    return words

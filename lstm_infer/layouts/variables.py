@@ -173,7 +173,8 @@ PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
 }
 # no arrays of their own: wrappers and RNN have those of their children
 WEIGHTLESS = AUGMENTATIONS | frozenset("""
-    Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveMaxPooling1D Add AlphaDropout Average
+    Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+    AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AlphaDropout Average
     AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
     Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D

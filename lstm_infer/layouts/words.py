@@ -51,16 +51,30 @@ VALUES = {  # (today's word, old value): today's value
     ("data_format", "th"): "channels_first", ("data_format", "tf"): "channels_last",
 }
 KERNEL_SIZES = (("nb_row", "nb_col"), ("kernel_dim1", "kernel_dim2", "kernel_dim3"))  # Keras 1 Conv2D and Conv3D
+PADDING_SIDES = {  # before and after on each axis, in Keras 1
+    "ZeroPadding1D": (("left_pad", "right_pad"),),
+    "ZeroPadding2D": (("top_pad", "bottom_pad"), ("left_pad", "right_pad")),
+}
+UNSAID_FORMAT = {  # whose dim_ordering Keras 1 does not save
+    "Cropping2D", "Cropping3D", "UpSampling2D", "UpSampling3D", "ZeroPadding2D", "ZeroPadding3D",
+}
 MERGES = {  # Keras 1 Merge: mode: (class, words of Merge that it takes)
     "sum": ("Add", {}), "mul": ("Multiply", {}), "ave": ("Average", {}), "max": ("Maximum", {}),
     "concat": ("Concatenate", {"concat_axis": "axis"}), "dot": ("Dot", {"dot_axes": "axes"}),
 }
 ACTIVATIONS = {"softmax_v2": "softmax", "relu_v2": "relu"}  # TensorFlow's names for the same functions
 
+CONV_RECURRENT = {"ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
+NO_EFFECT = {  # class: words that some Keras writes for it, but never follows
+    **dict.fromkeys(CONV_RECURRENT, {"implementation"}),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "SeparableConv1D", "SeparableConv2D"),
+                    {"groups"}),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), {"groups", "filters"}),
+}
+
 LAYER_WORDS = ("layer", "backward_layer", "cell")  # config words that hold layers
 WRAPPERS = {"Bidirectional", "TimeDistributed", "SpectralNormalization", "RNN", "StackedRNNCells"}
 RECURRENT = {"LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell"}
-CONV_RECURRENT = {"ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
 
 
 def _whole(value: object) -> bool:

@@ -1192,6 +1192,201 @@ def operations_forget_masks():
     return model(inputs, [L.LSTM(2)(k.ops.tanh(y)), L.LSTM(2)(y)])
 
 
+# --- images and volumes -----------------------------------------------------------------------------------------------
+
+FIRST = {"data_format": "channels_first"}
+
+
+@case(forms=["keras"])
+def conv2d():
+    inputs = x(6, 5, 4)
+    options = [{}, {"strides": (2, 1)}, {"padding": "same", "strides": 2}, {"dilation_rate": (1, 2)}, {"groups": 2},
+               {"padding": "same", "use_bias": False, "activation": "relu"}]
+    return model(inputs, [L.Conv2D(2, (3, 2), **option)(inputs) for option in options])
+
+
+@case()
+def conv2d_channels_first():
+    inputs = x(3, 6, 5)
+    options = [(4, "same", "tanh"), (5, "same", None), (3, "valid", "relu"), (2, "valid", "softmax")]
+    return model(inputs, [L.Conv2D(filters, 3, padding=padding, activation=activation, **FIRST)(inputs)
+                          for filters, padding, activation in options])
+
+
+@case()
+def conv3d():
+    inputs = x(4, 5, 3, 2)
+    return model(inputs, [L.Conv3D(3, (2, 3, 1), strides=(1, 2, 1))(inputs), L.Conv3D(2, 2, padding="same")(inputs),
+                          L.Conv3D(2, 2, dilation_rate=(2, 1, 1), activation="tanh")(inputs)])
+
+
+@case()
+def conv_transpose():
+    line, image, volume = x(4, 3, name="line"), x(3, 4, 2, name="image"), x(2, 3, 2, 2, name="volume")
+    return model([line, image, volume], [
+        L.Conv1DTranspose(2, 3, strides=2)(line), L.Conv1DTranspose(2, 2, padding="same", dilation_rate=2)(line),
+        L.Conv2DTranspose(3, (3, 2), strides=(2, 3), padding="same", activation="relu")(image),
+        L.Conv2DTranspose(3, 3, strides=2, output_padding=1)(image), L.Conv2DTranspose(3, 2, dilation_rate=2)(image),
+        L.Conv3DTranspose(2, 2, strides=(2, 1, 2), padding="same")(volume),
+        L.Conv3DTranspose(2, 2, dilation_rate=(2, 1, 1))(volume),  # Keras 2 saves this dilation, but does not follow it
+    ])
+
+
+@case()
+def conv_separable():
+    line, image = x(6, 3, name="line"), x(5, 6, 2, name="image")
+    causal = [L.SeparableConv1D(3, 2, padding="causal")(line)] if KERAS_2 else []
+    return model([line, image], [
+        L.DepthwiseConv1D(3, depth_multiplier=2)(line), L.SeparableConv1D(4, 3, padding="same", strides=2)(line),
+        *causal,
+        L.DepthwiseConv2D((3, 2), depth_multiplier=3, padding="same", activation="relu")(image),
+        L.DepthwiseConv2D(2, dilation_rate=2, use_bias=False)(image),
+        L.SeparableConv2D(3, (2, 3), depth_multiplier=2, activation="tanh")(image),
+    ])
+
+
+@case(forms=["keras"])
+def pooling_in_space():
+    image, volume = x(5, 6, 2, name="image"), x(4, 3, 5, 2, name="volume")
+    options = [{"pool_size": 2}, {"pool_size": (3, 2), "strides": (1, 2)},
+               {"pool_size": 3, "strides": 2, "padding": "same"}]
+    outputs = [layer(**option)(image) for layer in (L.MaxPooling2D, L.AveragePooling2D) for option in options]
+    outputs += [layer((2, 1, 3), padding="same")(volume) for layer in (L.MaxPooling3D, L.AveragePooling3D)]
+    for layers, data in (((L.GlobalMaxPooling2D, L.GlobalAveragePooling2D), image),
+                         ((L.GlobalMaxPooling3D, L.GlobalAveragePooling3D), volume)):
+        outputs += [layer(keepdims=keep)(data) for layer in layers for keep in (False, True)]
+    return model([image, volume], outputs)
+
+
+@case()
+def pooling_in_space_channels_first():
+    image = x(2, 5, 6)
+    return model(image, [*(layer(2, **FIRST)(image) for layer in (L.MaxPooling2D, L.AveragePooling2D)),
+                         *(layer(**FIRST)(image) for layer in (L.GlobalMaxPooling2D, L.GlobalAveragePooling2D))])
+
+
+@case(only="keras3")
+def pooling_adaptive():
+    line, image, volume = x(7, 2, name="line"), x(5, 6, 2, name="image"), x(4, 3, 5, 2, name="volume")
+    outputs = [layer(3)(line) for layer in (L.AdaptiveMaxPooling1D, L.AdaptiveAveragePooling1D)]
+    outputs += [layer((2, 5))(image) for layer in (L.AdaptiveMaxPooling2D, L.AdaptiveAveragePooling2D)]
+    outputs += [layer((3, 2, 4))(volume) for layer in (L.AdaptiveMaxPooling3D, L.AdaptiveAveragePooling3D)]
+    return model([line, image, volume], outputs)
+
+
+@case()
+def resizing():
+    line, image, volume = x(4, 2, name="line"), x(3, 4, 2, name="image"), x(2, 3, 4, 1, name="volume")
+    return model([line, image, volume], [
+        L.ZeroPadding1D(1)(line), L.ZeroPadding1D((0, 2))(line), L.Cropping1D((1, 2))(line), L.UpSampling1D(3)(line),
+        L.ZeroPadding2D((1, 2))(image), L.ZeroPadding2D(((1, 0), (0, 2)))(image),
+        L.Cropping2D(((1, 0), (0, 2)))(image), L.ZeroPadding3D((1, 0, 2))(volume),
+        L.Cropping3D(((0, 1), (1, 1), (2, 1)))(volume), L.UpSampling3D((1, 2, 3))(volume),
+    ])
+
+
+@case(forms=["keras"])
+def upsampling2d():
+    image = x(3, 4, 2)
+    ways = ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
+    ways += ["area", "gaussian", "mitchellcubic"] if KERAS_2 else []
+    return model(image, [L.UpSampling2D((2, 3), interpolation=way)(image) for way in ways])
+
+
+@case(only="keras2", forms=["keras"])
+def locally_connected():
+    line, image = x(6, 3, name="line"), x(4, 3, 2, name="image")
+    first = L.Permute((3, 1, 2))(image)
+    return model([line, image], [
+        *(L.LocallyConnected1D(2, 3, strides=2, implementation=way)(line) for way in (1, 2, 3)),
+        L.LocallyConnected1D(2, 2, padding="same", implementation=3)(line),
+        *(L.LocallyConnected2D(3, 2, implementation=way, **FIRST)(first) for way in (1, 2, 3)),
+        L.LocallyConnected2D(3, (2, 3), padding="same", implementation=2, activation="relu")(image),
+    ])
+
+
+@case(forms=WHOLE)
+def convlstm():
+    line, image, volume = x(3, 5, 2, name="line"), x(4, 4, 5, 2, name="image"), x(3, 3, 2, 3, 2, name="volume")
+    return model([line, image, volume], [
+        L.ConvLSTM1D(3, 2, strides=2, return_sequences=True)(line),
+        L.ConvLSTM1D(2, 3, padding="same", dilation_rate=2, use_bias=False)(line),
+        L.ConvLSTM2D(2, (3, 2), return_state=True)(image),
+        L.ConvLSTM2D(3, 3, padding="same", return_sequences=True, go_backwards=True, activation="relu",
+                     recurrent_activation="hard_sigmoid")(image),
+        L.ConvLSTM3D(2, 2, recurrent_activation="sigmoid")(volume),
+    ])
+
+
+@case()
+def convlstm_channels_first():
+    image = x(3, 2, 4, 3)
+    return model(image, L.ConvLSTM2D(3, 2, return_sequences=True, activation="softmax", **FIRST)(image))
+
+
+@case(rows=6)
+def convlstm_masked():
+    line, mask = x(6, 3, 2, name="line"), k.Input((6,), name="mask", dtype="bool")
+    rnns = [L.ConvLSTM1D(2, 2, **options) for options in (
+        {}, {"return_sequences": True}, {"return_sequences": True, "go_backwards": True},
+        {"return_sequences": True, "zero_output_for_mask": True}, {"return_state": True})]
+    both = L.Bidirectional(L.ConvLSTM1D(2, 2, return_sequences=True))
+    return model([line, mask], [rnn(line, mask=mask) for rnn in (*rnns, both)])
+
+
+@case(forms=["keras"])
+def convlstm_states():
+    image, h, c = x(3, 4, 3, 2, name="image"), x(3, 2, 2, name="h"), x(3, 2, 2, name="c")
+    y, *states = L.ConvLSTM2D(2, 2, return_state=True)(image, initial_state=[h, c])
+    return model([image, h, c], [y, *states, L.ConvLSTM2D(2, 2)(image, initial_state=states)])
+
+
+@case(calls=3, forms=["keras"])
+def convlstm_stateful():
+    image = x(2, 4, 3, 2, batch=3)
+    return model(image, L.ConvLSTM2D(2, 2, stateful=True, return_sequences=True)(image))
+
+
+@case(forms=["keras"])
+def convlstm_bidirectional():
+    image = x(3, 4, 3, 2)
+    return model(image, [L.Bidirectional(L.ConvLSTM2D(2, 2), merge_mode=mode)(image) for mode in ("concat", "ave")])
+
+
+@case(forms=["h5"])
+def convlstm_pooling3d():
+    return k.Sequential([k.Input((3, 6, 5, 2)), L.ConvLSTM2D(3, 2, return_sequences=True), L.MaxPooling3D((1, 2, 2)),
+                         L.TimeDistributed(L.Dropout(0.2)), L.BatchNormalization(), L.Flatten(), L.Dense(2)])
+
+
+@case(forms=WHOLE)
+def crnn():
+    td = L.TimeDistributed
+    return k.Sequential([k.Input((4, 6, 5, 2)), td(L.Conv2D(3, 3, padding="same", activation="relu")),
+                         td(L.MaxPooling2D((2, 2))), td(L.BatchNormalization()), td(L.SeparableConv2D(4, 2)),
+                         td(L.GlobalAveragePooling2D()), L.Bidirectional(L.GRU(3)), L.Dense(2, activation="softmax")])
+
+
+@case(forms=WHOLE)
+def crnn_of_models():
+    first = k.Sequential([k.Input((5, 4, 2)), L.Conv2D(3, 2, activation="relu"), L.MaxPooling2D(2), L.Flatten()])
+    second = x(5, 4, 2, name="inside")
+    joined = L.Concatenate()([L.Conv2D(2, 1)(second), L.Conv2D(2, 3, padding="same")(second)])
+    second = k.Model(second, L.GlobalMaxPooling2D()(joined))
+    inputs = x(3, 5, 4, 2)
+    both = L.Concatenate()([L.TimeDistributed(first)(inputs), L.TimeDistributed(second)(inputs)])
+    return model(inputs, L.LSTM(3)(both))
+
+
+@case()
+def time_distributed_masks():
+    words, sentences = ids(4, 6)  # masks inside each timestep
+    y = L.TimeDistributed(L.LSTM(3))(sentences)
+    late, inner = x(4, 6, name="ids_late", dtype="int32"), L.Embedding(8, 2, mask_zero=True)
+    read = L.TimeDistributed(L.GRU(2))(L.TimeDistributed(inner)(late))  # made inside: Keras 3 loses it
+    return model([words, late], [y, L.Dense(2)(read), L.LSTM(2)(read)])
+
+
 # --- dtypes -----------------------------------------------------------------------------------------------------------
 
 @case(floatx="float64")

@@ -1,0 +1,180 @@
+"""Pooling of all places of a sequence, an image or a volume into one."""
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels.reductions import average_timesteps
+from .base import Layer, readonly
+from .space import FORMATS, at_door, channels_last, check_rank, join, one_of, split
+
+
+class _GlobalPooling(Layer):
+    """All places become one."""
+
+    rank = 1
+    config_names = ("data_format", "keepdims")
+
+    def __init__(self, data_format=None, keepdims=False, **kwargs):
+        super().__init__(**kwargs)
+        with at_door(self):
+            self.data_format = one_of(data_format or "channels_last", FORMATS, "data_format")
+        self.keepdims = keepdims
+
+    def compute_output_shape(self, input_shape):
+        check_rank(self, input_shape, self.rank)
+        batch, channels = input_shape[0], split(input_shape, self.data_format)[1]
+        return join(batch, (1,) * self.rank if self.keepdims else (), channels, self.data_format)
+
+    def _places_in_line(self, inputs):
+        """Return the inputs as (batch, places, channels)."""
+        check_rank(self, inputs.shape, self.rank)
+        x = channels_last(inputs, self.data_format)
+        return x.reshape(len(x), int(np.prod(x.shape[1:-1], dtype=np.int64)), x.shape[-1])
+
+    def _placed(self, y):
+        return y.reshape(join(len(y), (1,) * self.rank if self.keepdims else (), y.shape[-1], self.data_format))
+
+
+class _GlobalMaxPooling(_GlobalPooling):
+    def call(self, inputs):
+        return self._placed(np.moveaxis(self._places_in_line(inputs), 1, 0).max(axis=0))
+
+
+class _GlobalAveragePooling(_GlobalPooling):
+    def call(self, inputs):
+        return self._average(inputs, None)
+
+    def _average(self, inputs, mask):
+        x = self._places_in_line(inputs)
+        mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+        if mask.shape != x.shape[:2]:
+            raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
+        y = np.empty((x.shape[0], x.shape[2]), x.dtype)
+        average_timesteps(readonly(x), readonly(mask), y)
+        return self._placed(y)
+
+
+class GlobalMaxPooling1D(_GlobalMaxPooling):
+    """The largest over time.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalMaxPooling1D()(np.array([[[1.0], [3.0], [2.0]]])).tolist()
+    [[3.0]]
+    """
+
+
+class GlobalMaxPooling2D(_GlobalMaxPooling):
+    """The largest over an image.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalMaxPooling2D()(np.array([[[[1.0], [3.0]], [[2.0], [0.0]]]])).tolist()
+    [[3.0]]
+    """
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(_GlobalMaxPooling):
+    """The largest over a volume.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalMaxPooling3D(keepdims=True)(np.ones((2, 3, 4, 5, 6))).shape
+    (2, 1, 1, 1, 6)
+    """
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(_GlobalAveragePooling):
+    """The mean over time, of the timesteps that are not masked.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Notes
+    -----
+    A row of which everything is masked gives NaN, as in Keras.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalAveragePooling1D()(np.array([[[1.0], [3.0], [2.0]]])).tolist()
+    [[2.0]]
+    """
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def call(self, inputs, mask=None):
+        return self._average(inputs, mask)
+
+
+class GlobalAveragePooling2D(_GlobalAveragePooling):
+    """The mean over an image.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalAveragePooling2D()(np.array([[[[1.0], [3.0]], [[2.0], [0.0]]]])).tolist()
+    [[1.5]]
+    """
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(_GlobalAveragePooling):
+    """The mean over a volume.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalAveragePooling3D(keepdims=True)(np.ones((2, 3, 4, 5, 6))).shape
+    (2, 1, 1, 1, 6)
+    """
+
+    rank = 3
