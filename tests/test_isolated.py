@@ -10,8 +10,10 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.hdf5 import isolated
+from lstm_infer.verify import verify
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
+GOLDEN = Path(__file__).resolve().parent / "golden"
 SUNSPOTS = MODELS / "sunspots.h5"
 
 
@@ -30,6 +32,13 @@ def same_weights(model, other):
 @pytest.mark.parametrize("name", ["sunspots.h5", "digits.keras"])
 def test_the_same_model(name):
     same_weights(li.load_model(MODELS / name, isolate=True), li.load_model(MODELS / name))
+
+
+def test_vocabularies_come_along():
+    path = GOLDEN / "keras3_text_lstm.keras"
+    with np.load(path.with_suffix(".npz")) as recorded:
+        golden = dict(recorded)
+    assert [found for found in verify(li.load_model(path, isolate=True), golden) if not found.agrees] == []
 
 
 def test_bytes_open_files_and_architecture_with_weights():

@@ -111,7 +111,8 @@ def _received(folder: Path, name: str) -> RawModel:
     try:
         raw = RawModel(**answer["model"], weights=None)
         weights = answer["weights"]
-        told = {**answer["model"], **(weights or {}), **(weights or {}).get("names", {})}
+        named = weights or {"names": {}, "assets": {}}
+        told = {**answer["model"], **named, **named["names"], **named["assets"]}
         if not all(isinstance(value, (str, type(None), dict)) for value in told.values()):
             fail()
         if weights is None:
@@ -172,11 +173,12 @@ def _limit(memory: int, seconds: int) -> None:
 def _answer(request: dict) -> dict:
     sources = [Source(name, Path(path), None) for name, path in request["sources"]]
     raw = _read_both(*sources)
-    model = {word: getattr(raw, word) for word in ("source", "config", "keras_version", "backend")}
+    model = {word: getattr(raw, word) for word in ("source", "config", "keras_version", "backend", "container")}
     if raw.weights is None:
         return {"model": model, "weights": None}
     words = ("source", "layout", "keras_version", "backend")
-    weights = {**{word: getattr(raw.weights, word) for word in words}, "names": dict(raw.weights.names)}
+    weights = {**{word: getattr(raw.weights, word) for word in words},
+               **{word: dict(getattr(raw.weights, word)) for word in ("names", "assets")}}
     with open(Path(request["folder"], "arrays"), "wb") as file:
         weights["groups"] = {path: [[name, *_sent(handle, file)] for name, handle in pairs]
                              for path, pairs in raw.weights.groups.items()}
