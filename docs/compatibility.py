@@ -275,6 +275,10 @@ def status(name):
     return next((why for pattern, why in WHY_NOT if re.fullmatch(pattern, name)), "not here yet")
 
 
+def names_in(room, names):
+    return [name.removeprefix(f"{room}.") for name in names if name.startswith(f"{room}.")]
+
+
 def layer_section():
     versions = json.loads((HERE / "keras_layers.json").read_text())
     rows = layer_rows()
@@ -291,7 +295,9 @@ def layer_section():
         "",
         f"Classes of older Keras that load as today's: {', '.join([*old, *sorted(TRANSPARENT)])}.",
         "",
-        f"Operations that Keras 3 records in graphs as if they were layers: {', '.join(own)}.",
+        f"Of Keras 1, TensorFlow Addons and keras-contrib: {', '.join(name for name in own if '.' not in name)}.",
+        "",
+        *(f"Recorded calls of `{room}`: {', '.join(names_in(room, own))}.\n" for room in ("keras.ops", "tf")),
         END,
     ]
 
