@@ -297,7 +297,9 @@ def layer_section():
         "",
         f"Of Keras 1, TensorFlow Addons and keras-contrib: {', '.join(name for name in own if '.' not in name)}.",
         "",
-        *(f"Recorded calls of `{room}`: {', '.join(names_in(room, own))}.\n" for room in ("keras.ops", "tf")),
+        f"Recorded calls of `keras.ops`: {', '.join(names_in('keras.ops', own))}.",
+        "",
+        f"Recorded calls of `tf`: {', '.join(names_in('tf', own))}.",
         END,
     ]
 

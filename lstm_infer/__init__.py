@@ -20,7 +20,7 @@ _HOMES = {
     "InputError": "errors",
 }
 _LAYERS = (
-    "Layer", "Input", "InputLayer", "Dense", "Embedding", "Masking", "Identity", "Activation", "Dropout",
+    "Layer", "Input", "InputLayer", "Dense", "Embedding", "Lambda", "Masking", "Identity", "Activation", "Dropout",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "LSTM", "GRU", "SimpleRNN", "RNN", "LSTMCell", "GRUCell", "SimpleRNNCell",
     "StackedRNNCells", "Bidirectional", "TimeDistributed", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU",

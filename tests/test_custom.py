@@ -5,7 +5,6 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer import custom
-from lstm_infer.loading import FunctionLayer
 
 X = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
 
@@ -38,7 +37,7 @@ FUNCTIONS = {  # name: ours, the same in float64 NumPy, the output's shape for (
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_values_and_shapes(name, dtype):
     function, expected, shape = FUNCTIONS[name]
-    layer = FunctionLayer(function, dtype=dtype)
+    layer = li.Lambda(function, dtype=dtype)
     y = layer(X)
     assert y.dtype == dtype
     np.testing.assert_allclose(y, expected(X.astype(np.float64)), rtol=1e-6 if dtype == "float32" else 1e-12, atol=1e-7)
@@ -47,7 +46,7 @@ def test_values_and_shapes(name, dtype):
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "reshape"])
 def test_rows_are_independent(name):
-    layer = FunctionLayer(FUNCTIONS[name][0])
+    layer = li.Lambda(FUNCTIONS[name][0])
     together = layer(X)
     for row in range(len(X)):
         np.testing.assert_array_equal(layer(X[row : row + 1]), together[row : row + 1])
@@ -55,7 +54,7 @@ def test_rows_are_independent(name):
 
 
 def test_squeeze():
-    layer = FunctionLayer(custom.squeeze(axis=2))
+    layer = li.Lambda(custom.squeeze(axis=2))
     assert layer(X[:, :, :1]).shape == (5, 7)
     assert layer.compute_output_shape((None, None, 1)) == (None, None)
 
@@ -72,7 +71,7 @@ def test_no_axis_of_the_batch(make, axis):
 
 
 def model_with(function, *after):
-    layers = [li.Input((None, 3)), li.Masking(), li.LSTM(4, return_sequences=True), FunctionLayer(function), *after]
+    layers = [li.Input((None, 3)), li.Masking(), li.LSTM(4, return_sequences=True), li.Lambda(function), *after]
     model = li.Sequential(layers)
     values = np.random.default_rng(1)
     model.set_weights([values.normal(size=w.shape) for w in shapes_of(model)])

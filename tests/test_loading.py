@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer import hdf5, loading
+from lstm_infer import assembly, hdf5, loading
 from lstm_infer.spec import Handle
 
 
@@ -112,5 +112,5 @@ def test_layers_in_reverse_order_load():
     config = {"class_name": "Model", "config": {"name": "m", "layers": layers[::-1], **ends}, "keras_version": "2.2.4"}
     raw = hdf5.read(json.dumps(config).encode())
     start = time.monotonic()
-    loading.Assembly("x").build(loading.layouts.canonical(raw))
+    assembly.Assembly("x").build(loading.layouts.canonical(raw))
     assert time.monotonic() - start < 60

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.loading import FunctionLayer
 from lstm_infer.verify import verify
 
 FOLDER = os.environ.get("LSTM_INFER_FILES")
@@ -96,12 +95,12 @@ def mask_of(x, units, suffixes, end):
 def test_dtln():
     """Noise suppression: a mask on the spectrum, then one on a learned transform; Fourier transforms as functions."""
     signal = li.Input((4096,), name="input_1")
-    magnitude = FunctionLayer(lambda x: np.abs(spectrum(x)).astype(np.float32), "lambda")(signal)
-    phase = FunctionLayer(lambda x: np.angle(spectrum(x)).astype(np.float32), "phase")(signal)
-    logarithm = FunctionLayer(lambda x: np.log(x + np.float32(1e-7)), "logarithm")(magnitude)
+    magnitude = li.Lambda(lambda x: np.abs(spectrum(x)).astype(np.float32), name="lambda")(signal)
+    phase = li.Lambda(lambda x: np.angle(spectrum(x)).astype(np.float32), name="phase")(signal)
+    logarithm = li.Lambda(lambda x: np.log(x + np.float32(1e-7)), name="logarithm")(magnitude)
     kept = mask_of(InstantLayerNormalization(name="instant_layer_normalization")(logarithm), 257, ("", "_1"), "")
-    frames = FunctionLayer(inverse, "lambda_1")([li.Multiply(name="multiply")([magnitude, kept]), phase])
+    frames = li.Lambda(inverse, name="lambda_1")([li.Multiply(name="multiply")([magnitude, kept]), phase])
     encoded = li.Conv1D(256, 1, use_bias=False, name="conv1d")(frames)
     kept = mask_of(InstantLayerNormalization(name="instant_layer_normalization_1")(encoded), 256, ("_2", "_3"), "_1")
     decoded = li.Conv1D(512, 1, use_bias=False, name="conv1d_1")(li.Multiply(name="multiply_1")([encoded, kept]))
-    check(li.Model(signal, FunctionLayer(overlap_add, "lambda_2")(decoded)), "w-dtln-norm-500h", "DTLN_norm_500h.h5")
+    check(li.Model(signal, li.Lambda(overlap_add, name="lambda_2")(decoded)), "w-dtln-norm-500h", "DTLN_norm_500h.h5")

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from .. import hdf5, layouts, loading
+from ..assembly import ACTIVATION_WORDS, CONTAINS_MISSING, Assembly
 from ..errors import LoadError
 from ..layers import LAYERS
 from ..layers.structure import flatten
@@ -124,7 +125,7 @@ def _architecture(raw: RawModel, damages: list[str]) -> tuple[dict, dict[int, st
         _note(damages, error)
         empty = {"model": _outline(raw.config), "layers": [], "totals": None, "unsupported": [], "loads": False}
         return empty, {}
-    assembly = loading.Assembly(raw.source)
+    assembly = Assembly(raw.source)
     model = assembly.explore(spec)
     for error in assembly.errors:
         _note(damages, error)
@@ -185,10 +186,10 @@ def _tensor(tensor: Any) -> dict:
 
 
 # ---------------------------------------------------------------- what is missing
-def _unsupported(assembly: loading.Assembly) -> list[dict]:
+def _unsupported(assembly: Assembly) -> list[dict]:
     found = []
     for path, spec, reason in assembly.problems:
-        if reason == loading.CONTAINS_MISSING:
+        if reason == CONTAINS_MISSING:
             continue
         row = {"layer": "/".join(path), "class_name": spec.class_name, "reason": reason,
                "keys": _keys(spec, reason), "code": None, "suggestion": None}  # fmt: skip
@@ -201,7 +202,7 @@ def _unsupported(assembly: loading.Assembly) -> list[dict]:
 
 def _keys(spec: Any, reason: str) -> list[str]:
     """Keys of ``custom_objects`` that would supply what is missing, the most exact first; none where nothing would."""
-    for word in loading.ACTIVATION_WORDS:
+    for word in ACTIVATION_WORDS:
         if reason == f"unknown activation {spec.config.get(word)!r}":
             return list(dict.fromkeys([spec.config[word], str(spec.config[word]).rpartition(">")[2]]))
     if spec.class_name in LAYERS and spec.registered_name is None:

@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 from ..layers import Layer
+from ..layers.base import Tensor
 from ..layers.structure import flatten
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv", "LocallyConnected")
-OTHER_PRODUCTS = ("Dot", "Attention", "AdditiveAttention", "FunctionLayer")  # without weights, and not for nothing
+OTHER_PRODUCTS = ("Dot", "Attention", "AdditiveAttention", "Lambda")  # without weights, and not for nothing
 
 
 def of(layer: Layer) -> dict:
@@ -32,7 +33,7 @@ def of(layer: Layer) -> dict:
     """
     if not layer.nodes:
         return {"flops": None, "per": "sequence", "weight_bytes": _weight_bytes(layer)}
-    before, after = (flatten(end)[0].shape if flatten(end) else None for end in
+    before, after = (next((leaf.shape for leaf in flatten(end) if isinstance(leaf, Tensor)), None) for end in
                      (layer.nodes[0].inputs, layer.nodes[0].outputs))  # fmt: skip
     flops, per = _flops(layer, before or after, after)
     return {"flops": flops, "per": per, "weight_bytes": _weight_bytes(layer)}

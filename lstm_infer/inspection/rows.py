@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..assembly import Assembly
 from ..layers import Layer
 from ..layers.base import map_shapes
 from ..layers.structure import flatten
-from ..loading import Assembly
 from ..spec import Handle, LayerSpec, ModelSpec
 from ..summary import path_taken
 from . import costs

@@ -33,6 +33,7 @@ from .core import (
     Identity,
     Input,
     InputLayer,
+    Lambda,
     Masking,
     SpatialDropout1D,
     SpatialDropout2D,
@@ -115,6 +116,6 @@ LAYERS = {
 
 globals().update(AUGMENTATIONS)
 
-__all__ = ["LAYERS", "Context", "Input", "Layer", "Node", "Tensor", *LAYERS]
+__all__ = ["LAYERS", "Context", "Input", "Lambda", "Layer", "Node", "Tensor", *LAYERS]
 
 LAYERS.update(OPERATIONS)  # recorded by Keras: nobody writes them by hand

@@ -279,6 +279,37 @@ class Embedding(Layer):
         return self.table[ids]
 
 
+class Lambda(Layer):
+    """A function of arrays as a layer; masks end here, as at a Lambda of Keras.
+
+    Files name such layers, but the code that they hold is never run: the function comes from ``custom_objects``.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays. Its attributes ``per_timestep`` and ``takes_last_timestep`` mean what they mean of a `Layer`.
+    arguments : dict, optional
+        More arguments of the function.
+    **kwargs
+        ``name``, ``dtype``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Lambda(lambda x: x[:, -1])(np.ones((2, 5, 3))).shape
+    (2, 3)
+    """
+
+    def __init__(self, function, arguments=None, **kwargs):
+        super().__init__(**kwargs)
+        self.function, self.arguments = function, arguments or {}
+        self.per_timestep = getattr(function, "per_timestep", False)
+        self.takes_last_timestep = getattr(function, "takes_last_timestep", False)
+
+    def call(self, inputs):
+        return self.function(inputs, **self.arguments)
+
+
 class Masking(Layer):
     """Masks the timesteps whose features all equal one value, and sets them to zero.
 
