@@ -30,7 +30,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
         "errors", "layers", "graph", "stepping", "chains", "inputs", "summary", "streaming", "loading", "threads",
         "numpy", "tqdm",
     },
-    "streaming": {"errors", "layers", "chains", "model", "numpy"},
+    "streaming": {"errors", "layers", "chains", "inputs", "model", "numpy"},
     "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},
