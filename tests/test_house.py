@@ -38,6 +38,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
     "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
     "warmup": {"errors", "kernels", "layers", "model", "numpy"},
+    "serve": {"errors", "inputs", "layers", "model", "streaming", "numpy"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -160,8 +160,8 @@ def test_advancing_ragged_rows_gives_the_bits_of_predict(model, rows, threads, m
     monkeypatch.setattr("lstm_infer.layers.pooled.THREAD_WORK", 0)
     slots = RANDOM.permutation(rows + 5)[:rows]
     states, x, counts = Rows(model, rows + 5), data(model, rows, 9), RANDOM.integers(1, 6, rows)
-    first = states.advance(slots, [x[:, :5].copy()], counts, threads)[0]
-    second = states.advance(slots, [x[:, 5:].copy()], None, threads)[0]
+    first = states.finish(states.advance(slots, [x[:, :5].copy()], counts, threads))[0]
+    second = states.finish(states.advance(slots, [x[:, 5:].copy()], None, threads))[0]
     for row in range(min(rows, 20)):
         real = np.concatenate([x[row, : counts[row]], x[row, 5:]])[None]
         session = model.session()

@@ -52,7 +52,9 @@ class PooledLine:
     """
 
     def __init__(self, layers, states):
-        self._layers, self._states = layers, states
+        last = max(n for n, layer in enumerate(layers, 1) if layer in states)
+        ends = last if not layers[last - 1].return_sequences else len(layers)
+        self._layers, self._tail, self._states = layers[:ends], layers[ends:], states
         self._work = sum(layer.cell.packed.weights.size for layer in states)
 
     def advance(self, slots, x, counts, threads):
@@ -71,7 +73,7 @@ class PooledLine:
         Returns
         -------
         (rows, timesteps, ...) array, or (rows, ...) where the last recurrent layer returns no sequences
-            Whatever it may be where timesteps are not real.
+            For `finish`. Whatever it may be where timesteps are not real.
         """
         is_shared = threads > 1 and len(slots) >= ROWS_EACH * threads
         parts = threads if is_shared and self._work * x.shape[1] * len(slots) >= THREAD_WORK else 1
@@ -89,6 +91,16 @@ class PooledLine:
         back[order] = np.arange(len(order))
         return self._join(shares)[back]
 
+    def finish(self, y):
+        """Compute what comes after the last recurrent layer that returns no sequences, for any rows of `advance`."""
+        return self._through(self._tail, y)
+
+    def _through(self, layers, x):
+        context = Context(carries=_nobody)
+        for layer in layers:
+            x, _ = layer.run(x, None, context)
+        return x
+
     def _join(self, shares):
         results = [None] * len(shares)
 
@@ -100,13 +112,11 @@ class PooledLine:
         return results[0] if len(results) == 1 else np.concatenate(results)
 
     def _compute(self, rows):
-        context = Context(carries=_nobody)
         for layer in self._layers:
             if layer in self._states:
-                y = _drive(layer, rows, self._states[layer])
+                rows = rows._replace(x=_drive(layer, rows, self._states[layer]))
             else:
-                y, _ = layer.run(rows.x, None, context)
-            rows = rows._replace(x=y)
+                rows = rows._replace(x=self._through([layer], rows.x))
         return rows.x
 
 

@@ -168,7 +168,7 @@ class SessionPool:
             found = f"{len(ids)} sessions and {[len(value) for value in values]} rows"
             raise InputError(f"found {found}, expected one row for each")
         slots = self._slots_of(ids)
-        outputs = self._rows.advance(slots, values, None, threads)
+        outputs = self._rows.finish(self._rows.advance(slots, values, None, threads))
         if not is_step:
             return outputs
         return [y[:, 0] if temporal else y for y, temporal in zip(outputs, self._rows.plan.outputs, strict=True)]

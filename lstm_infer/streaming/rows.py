@@ -72,13 +72,18 @@ class Rows:
         -------
         list of arrays
             One per output: (rows, timesteps, ...), where only real timesteps mean anything, or (rows, ...) after the
-            last real timestep.
+            last real timestep; the latter are still to `finish`.
         """
         self.model.check_ready()
         line = self._prepared()
         if line:
             return [line.advance(slots, np.ascontiguousarray(values[0]), counts, threads)]
         return self._advance_graph(slots, values, counts)
+
+    def finish(self, outputs):
+        """Complete what `advance` returned, or some rows of it: what need not be computed at every timestep."""
+        line = self._prepared()
+        return [line.finish(outputs[0])] if line else outputs
 
     def _prepared(self):
         """Return the `PooledLine`, or False where the model is none."""
@@ -101,14 +106,14 @@ class Rows:
         """Advance through the general graph: whole stretches where all rows have them, else timestep by timestep."""
         if counts is None:
             return self._run_graph(slots, values)
-        outputs = None
-        for t in range(int(counts.max())):
+        outputs, timesteps = None, int(counts.max())
+        for t in range(timesteps):
             rows = np.flatnonzero(counts > t)
             some = [v[rows, t : t + 1] if is_temporal else v[rows] for v, is_temporal in self._by_time(values)]
             results = self._run_graph(slots[rows], some)
             if outputs is None:
                 outputs = [
-                    np.zeros((len(slots), len(values[0][0]), *y.shape[2:]) if is_temporal else y.shape, y.dtype)
+                    np.zeros((len(slots), timesteps, *y.shape[2:]) if is_temporal else y.shape, y.dtype)
                     for y, is_temporal in zip(results, self.plan.outputs, strict=True)
                 ]
             for output, y, is_temporal in zip(outputs, results, self.plan.outputs, strict=True):
