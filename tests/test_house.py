@@ -34,8 +34,10 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},
-    "bench": {"arguments", "errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},
-    "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
+    "bench": {
+        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "numpy", "numba", "llvmlite", "matplotlib",
+    },
+    "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
     "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
     "warmup": {"errors", "kernels", "layers", "model", "numpy"},
     "serve": {"errors", "inputs", "layers", "model", "streaming", "numpy"},

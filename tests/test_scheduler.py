@@ -1,5 +1,6 @@
 """The scheduler without HTTP: whatever arrives when, every answer is that of `Model.predict`, bit for bit."""
 
+import functools
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
-from lstm_infer.serve import scheduler as module
+from lstm_infer.serve import workers
 from lstm_infer.serve.scheduler import ClosedError, DeadlineError, QueueFullError, Scheduler
 
 RANDOM = np.random.default_rng(11)
@@ -66,14 +67,13 @@ class Gate:
 
     def __init__(self, scheduler, monkeypatch):
         self._event, self.is_reached = threading.Event(), threading.Event()
-        inner = scheduler._work.round
+        for worker in scheduler._workers:
+            monkeypatch.setattr(worker, "round", functools.partial(self._round, worker.round))
 
-        def round():
-            self.is_reached.set()
-            self._event.wait(30)
-            inner()
-
-        monkeypatch.setattr(scheduler._work, "round", round)
+    def _round(self, inner):
+        self.is_reached.set()
+        self._event.wait(30)
+        inner()
 
     def open(self):
         self._event.set()
@@ -82,8 +82,7 @@ class Gate:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("rows", [1, 8, 64])
 @pytest.mark.parametrize("name", [*CONTINUOUS, *DYNAMIC])
-def test_answers_are_those_of_predict(name, rows, threads, monkeypatch):
-    monkeypatch.setattr("lstm_infer.layers.pooled.THREAD_WORK", 0)
+def test_answers_are_those_of_predict(name, rows, threads):
     model = {**CONTINUOUS, **DYNAMIC}[name]()
     given = [data(model, RANDOM.integers(1, 5), RANDOM.integers(1, 40)) for _ in range(30)]
     expected = [model.session().predict(x) for x in given]
@@ -102,7 +101,7 @@ def test_answers_are_those_of_predict(name, rows, threads, monkeypatch):
 
 @pytest.mark.parametrize("round", [0.0, 1.0])
 def test_short_and_long_rounds(round, monkeypatch):
-    monkeypatch.setattr(module, "ROUND", round)
+    monkeypatch.setattr(workers, "ROUND", round)
     model = CONTINUOUS["sequences"]()
     given = [data(model, 1, length) for length in (1, 100, 3, 64, 65, 130)]
     expected = [model.predict(x) for x in given]
@@ -112,7 +111,7 @@ def test_short_and_long_rounds(round, monkeypatch):
 
 
 def test_the_short_overtake_the_long(monkeypatch):
-    monkeypatch.setattr(module, "ROUND", 0.0)
+    monkeypatch.setattr(workers, "ROUND", 0.0)
     model = CONTINUOUS["lstm"]()
     with Scheduler(model, 4) as scheduler:
         long = scheduler.submit(data(model, 1, 100_000))
@@ -176,7 +175,7 @@ def test_deadlines_and_cancelling_while_waiting(name, monkeypatch):
 
 def test_deadlines_and_cancelling_on_the_way():
     model = CONTINUOUS["lstm"]()
-    with Scheduler(model, 2) as scheduler:
+    with Scheduler(model, 2, threads=1) as scheduler:
         endless = data(model, 1, 3_000_000)
         late, gone, waits = scheduler.submit(endless, timeout=0.2), scheduler.submit(endless), data(model, 3, 2)
         waiting, hopeless = scheduler.submit(waits), scheduler.submit(endless, timeout=0.05)
@@ -191,14 +190,15 @@ def test_deadlines_and_cancelling_on_the_way():
 
 def test_a_failing_round_fails_its_requests_and_no_others(monkeypatch):
     model = CONTINUOUS["lstm"]()
-    with Scheduler(model, 4) as scheduler:
-        inner, x = scheduler._work._states.advance, data(model, 6, 9)
+    with Scheduler(model, 4, threads=1) as scheduler:
+        [worker], x = scheduler._workers, data(model, 6, 9)
+        inner = worker._states.advance
 
         def broken(*arguments):
-            monkeypatch.setattr(scheduler._work._states, "advance", inner)
+            monkeypatch.setattr(worker._states, "advance", inner)
             raise RuntimeError("out of luck")
 
-        monkeypatch.setattr(scheduler._work._states, "advance", broken)
+        monkeypatch.setattr(worker._states, "advance", broken)
         with pytest.raises(RuntimeError, match="out of luck"):
             scheduler.submit(x).result(30)
         assert same(scheduler.submit(x).result(30), model.predict(x))

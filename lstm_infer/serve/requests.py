@@ -1,6 +1,7 @@
 """What callers of a scheduler give and get: requests, rows of them, and the ways in which they can fail."""
 
 import contextlib
+import threading
 from concurrent.futures import Future, InvalidStateError
 
 import numpy as np
@@ -33,45 +34,71 @@ class Request:
     values : list of arrays
         One per input, checked and cast: (rows, timesteps, ...) or (rows, ...).
     rows, timesteps : int
-    deadline : float
-        By the scheduler's clock; infinity where there is none.
+    taken, left : int
+        Rows that are computed or were, and those that are not done yet.
+    begun, deadline : float
+        By the scheduler's clock; the latter infinity where there is none.
     future : concurrent.futures.Future
-    left : int
-        Rows that are not done yet.
+    is_over : bool
+        Whether it is answered, or nobody waits for an answer any more.
     """
 
-    __slots__ = ("values", "rows", "timesteps", "begun", "deadline", "future", "left", "is_over", "_model", "_outputs")
+    __slots__ = (
+        "values", "rows", "timesteps", "taken", "left", "begun", "deadline", "future", "is_over", "_model", "_outputs",
+        "_lock",
+    )  # fmt: skip
 
     def __init__(self, model, x, temporal, begun, deadline):
         self.values, _ = take(model, x, None, None)
         self.rows, self.begun, self.deadline = len(self.values[0]), begun, deadline
         self.timesteps = _timesteps(self.values, temporal)
-        self.future, self.left, self.is_over = Future(), self.rows, False
-        self._model, self._outputs = model, None
+        self.future, self.taken, self.left, self.is_over = Future(), 0, self.rows, False
+        self._model, self._outputs, self._lock = model, [None] * len(model.outputs), threading.Lock()
 
-    def keep(self, row, place, y, number):
-        """Keep some of a row's answers: `y` of output `number`, at the timesteps `place`, or all there is."""
-        if self._outputs is None:
-            self._outputs = [None] * len(self._model.outputs)
+    def is_of_no_use(self, now):
+        """Whether nobody waits for the answer: it is over, late, or cancelled."""
+        return self.is_over or self.deadline <= now or self.future.cancelled()
+
+    def keep(self, number, rows, place, y):
+        """Keep answers of output `number`: of a row (or some) at the timesteps `place`, or all there is where None."""
         if self._outputs[number] is None:
-            shape = y.shape if place is None else (self.timesteps, *y.shape[1:])
-            self._outputs[number] = np.empty((self.rows, *shape), y.dtype)
-        self._outputs[number][row if place is None else (row, place)] = y
+            with self._lock:  # rows of a request may be computed in several threads
+                if self._outputs[number] is None:
+                    shape = y.shape if isinstance(rows, int) else y.shape[1:]
+                    shape = shape if place is None else (self.timesteps, *shape[1:])
+                    self._outputs[number] = np.empty((self.rows, *shape), y.dtype)
+        self._outputs[number][rows if place is None else (rows, place)] = y
 
-    def complete(self, outputs=None):
-        """Answer, with what was kept unless something is given."""
-        self.end(lambda: self.future.set_result(pack(self._model, self._outputs if outputs is None else outputs)))
+    def finish_row(self):
+        """Count a row as done; return whether it was the last one."""
+        with self._lock:
+            self.left -= 1
+            return self.left == 0
 
-    def fail(self, error):
-        """Answer with an error."""
-        self.end(lambda: self.future.set_exception(error))
+    def answer(self):
+        """Return the outputs in the model's own structure."""
+        return pack(self._model, self._outputs)
 
-    def end(self, tell):
-        """Answer through `tell`, unless the caller has gone; nothing is computed for it any more."""
-        self.is_over = True
-        with contextlib.suppress(InvalidStateError):  # cancelled
-            tell()
+    def end(self, error=None):
+        """Answer, with an error if there is one; a caller that has cancelled hears nothing."""
+        with contextlib.suppress(InvalidStateError):
+            if self.future.cancelled():
+                pass
+            elif error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(self.answer())
         self._outputs = None
+
+
+class Row:
+    """One sequence of a request on its way: which it is, its inputs, its slot, and how many timesteps are done."""
+
+    __slots__ = ("request", "index", "values", "slot", "done")
+
+    def __init__(self, request, index):
+        self.request, self.index, self.slot, self.done = request, index, -1, 0
+        self.values = [value[index] for value in request.values]
 
 
 def _timesteps(values, temporal):
