@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lstm_infer"
 
 PEERS = {"onnx", "onnxruntime", "openvino", "torch", "tensorflow", "tf_keras"}
 
+SERVE = {"starlette", "uvicorn", "orjson", "prometheus_client"}
+
 MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the standard library
     "errors": set(),
     "spec": {"numpy"},
@@ -35,12 +37,15 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},
     "bench": {
-        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "numpy", "numba", "llvmlite", "matplotlib",
+        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "numpy", "numba", "llvmlite",
+        "matplotlib",
     },
     "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
-    "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
+    "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "serve"},
     "warmup": {"errors", "kernels", "layers", "model", "numpy"},
-    "serve": {"errors", "inputs", "layers", "model", "streaming", "numpy"},
+    "serve": SERVE | {
+        "arguments", "errors", "inputs", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
+    },
     "__init__": set(),
     "__main__": {"cli"},
 }

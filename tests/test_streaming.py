@@ -233,6 +233,18 @@ def test_predict_continues_a_session(model):
     assert (pool.predict("one", x[0, 4:]) == expected).all()
 
 
+def test_sessions_bring_pieces_of_any_length(model):
+    pool, x, sessions = li.SessionPool(model), data(model, 12, 30), [model.session() for _ in range(12)]
+    place = np.zeros(12, int)
+    for _ in range(4):
+        pieces = {n: x[n, place[n] : place[n] + RANDOM.integers(1, 7)] for n in RANDOM.permutation(12)[:8].tolist()}
+        found = pool.predict_many(pieces)
+        for n, piece in pieces.items():
+            place[n] += len(piece)
+            assert (found[n] == sessions[n].predict(piece[None])[0]).all()
+    assert pool.predict_many({}) == {}
+
+
 def test_capacity_and_idle_sessions(plain):
     now = [0.0]
     pool, x = li.SessionPool(plain, 3, idle=10, clock=lambda: now[0]), data(plain, 4, 1)[:, 0]
@@ -328,6 +340,11 @@ def test_strange_snapshots_are_refused(plain, tmp_path):
         statefile.write(path, {**arrays, "ids.json": np.frombuffer(strange, np.uint8)})
         with pytest.raises(InputError, match="expected those of model"):
             pool.restore(path)
+    with pytest.raises(InputError, match="expected those of model"):
+        li.SessionPool(line(li.LSTM(4)), 5).adopt(pool)
+    heir = li.SessionPool(plain, 5)
+    heir.adopt(pool)
+    assert heir.ids == pool.ids and (heir.step_many("abcde", x) == pool.step_many("abcde", x)).all()
     assert sorted(pool.ids) == list("abcde")
 
 

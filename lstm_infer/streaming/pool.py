@@ -99,7 +99,7 @@ class SessionPool:
         if not inputs:
             return {}
         with self._lock:
-            outputs = self._advance(inputs, self._stack(list(inputs.values())), threads)
+            outputs = self._step(inputs, self._stack(list(inputs.values())), threads)
             rows = [list(y) for y in outputs]
         if len(rows) == 1 and not isinstance(self.model.output, (list, tuple, dict)):
             return dict(zip(inputs, rows[0], strict=True))
@@ -132,7 +132,7 @@ class SessionPool:
         ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
         with self._lock:
             values = doors.take_step(self.model, x_t, self._rows.plan.inputs)
-            return self._pack(self._advance(ids, values, threads))
+            return self._pack(self._step(ids, values, threads))
 
     def predict(self, id, x, threads=None):
         """Compute some timesteps of one session, as `Session.predict`.
@@ -149,29 +149,71 @@ class SessionPool:
         numpy.ndarray, or nested
             (timesteps, ...), or (...) where the model returns no sequence.
         """
+        return self.predict_many({id: x}, threads)[id]
+
+    def predict_many(self, inputs, threads=None):
+        """Compute some timesteps of some sessions, as many as each brings.
+
+        Parameters
+        ----------
+        inputs : dict
+            By id: what `predict` takes.
+        threads : int, optional
+
+        Returns
+        -------
+        dict
+            By id: what `predict` returns.
+        """
+        pieces = {id: self.check(x) for id, x in inputs.items()}
+        return self.predict_checked(pieces, threads)
+
+    def check(self, x):
+        """Return what `predict` takes as a list of arrays, one per input, checked and cast.
+
+        Raises
+        ------
+        InputError
+            The data does not fit the model.
+        """
         given = [x] if len(self.model.inputs) == 1 and not isinstance(x, dict) else doors.in_order(self.model, x)
-        values = [doors.cast(value, tensor)[None] for value, tensor in zip(given, self.model.inputs, strict=True)]
-        for value, tensor, is_temporal in zip(values, self.model.inputs, self._rows.plan.inputs, strict=True):
-            shape = (None, None, *tensor.shape[2:]) if is_temporal else (None, *tensor.shape[1:])
-            doors.check_shape(value, tensor.name, shape)
-        lengths = {v.shape[1] for v, temporal in zip(values, self._rows.plan.inputs, strict=True) if temporal}
+        values, temporal = [], self._rows.plan.inputs
+        for value, tensor, is_temporal in zip(given, self.model.inputs, temporal, strict=True):
+            values.append(doors.cast(value, tensor))
+            shape = (None, *tensor.shape[2:]) if is_temporal else tensor.shape[1:]
+            doors.check_shape(values[-1], tensor.name, shape)
+        lengths = {len(value) for value, is_temporal in zip(values, temporal, strict=True) if is_temporal}
         if len(lengths) > 1 or 0 in lengths:
             raise InputError(f"found {sorted(lengths)} timesteps, expected the same number from 1 in every input")
-        with self._lock:
-            outputs = self._advance([id], values, threads, is_step=False)
-        return self._pack([y[0] for y in outputs])
+        return values
 
-    def _advance(self, ids, values, threads, is_step=True):
+    def predict_checked(self, pieces, threads=None):
+        """`predict_many` of what `check` returned."""
+        if not pieces:
+            return {}
+        temporal = self._rows.plan.inputs
+        counts = np.array([len(values[temporal.index(True)]) for values in pieces.values()], np.int64)
+        columns = zip(zip(*pieces.values(), strict=True), temporal, strict=True)
+        batch = [_pad(column, counts.max()) if is_temporal else np.stack(column) for column, is_temporal in columns]
+        with self._lock:
+            outputs = self._advance(list(pieces), batch, threads, None if (counts == counts[0]).all() else counts)
+        return {
+            id: self._pack([y[n, :count] if t else y[n] for y, t in zip(outputs, self._rows.plan.outputs, strict=True)])
+            for n, (id, count) in enumerate(zip(pieces, counts.tolist(), strict=True))
+        }
+
+    def _step(self, ids, values, threads):
+        """Advance by one timestep."""
+        outputs = self._advance(ids, values, threads)
+        return [y[:, 0] if temporal else y for y, temporal in zip(outputs, self._rows.plan.outputs, strict=True)]
+
+    def _advance(self, ids, values, threads, counts=None):
         threads = self.model.threads if threads is None else check_threads(threads)
         rows = len(values[0])
         if len(ids) != rows or any(len(value) != rows for value in values):
             found = f"{len(ids)} sessions and {[len(value) for value in values]} rows"
             raise InputError(f"found {found}, expected one row for each")
-        slots = self._slots_of(ids)
-        outputs = self._rows.finish(self._rows.advance(slots, values, None, threads))
-        if not is_step:
-            return outputs
-        return [y[:, 0] if temporal else y for y, temporal in zip(outputs, self._rows.plan.outputs, strict=True)]
+        return self._rows.finish(self._rows.advance(self._slots_of(ids), values, counts, threads))
 
     def _stack(self, rows):
         """Return the inputs of several sessions as the values of a batch."""
@@ -284,13 +326,11 @@ class SessionPool:
             An id is neither a string nor a whole number.
         """
         with self._lock:
-            ids = [int(id) if isinstance(id, np.integer) else id for id in self._slots]
-            strange = next((id for id in ids if type(id) not in (str, int)), None)
-            if strange is not None:
-                raise InputError(f"found a session {strange!r:.80}, expected strings or whole numbers to save them")
-            slots = np.array(list(self._slots.values()), np.int64)
-            arrays = {f"{name}/{n}": a[slots] for name, some in self._rows.arrays.items() for n, a in enumerate(some)}
-            ages = self._clock() - self._used[slots]
+            ids, ages, arrays = self._sessions()
+        ids = [int(id) if isinstance(id, np.integer) else id for id in ids]
+        strange = next((id for id in ids if type(id) not in (str, int)), None)
+        if strange is not None:
+            raise InputError(f"found a session {strange!r:.80}, expected strings or whole numbers to save them")
         text = json.dumps(ids).encode("utf-8", "surrogatepass")
         statefile.write(path, {IDS: np.frombuffer(text, np.uint8), AGES: ages, **arrays})
 
@@ -312,25 +352,51 @@ class SessionPool:
         """
         arrays = statefile.read(path)
         ids, ages = _ids_of(arrays.pop(IDS, None)), arrays.pop(AGES, None)
-        expected = {
-            f"{name}/{n}": ((len(ids or ()), *array.shape[1:]), array.dtype)
-            for name, some in self._rows.arrays.items()
-            for n, array in enumerate(some)
-        }
+        if ids is None or ages is None or ages.shape != (len(ids),) or ages.dtype != np.float64:
+            raise InputError(f"{path}: found no sessions, expected those of model '{self.model.name}'")
+        try:
+            self._take_over(ids, ages, arrays)
+        except InputError as error:
+            raise type(error)(f"{path}: {error}") from None
+
+    def adopt(self, other):
+        """Take over the sessions of another pool, in place of all there are: of a model with the same states.
+
+        Parameters
+        ----------
+        other : SessionPool
+
+        Raises
+        ------
+        InputError
+            Its states are not like these; no session has changed.
+        CapacityError
+            It holds more than there is room for; no session has changed.
+        """
+        with other._lock:
+            self._take_over(*other._sessions())
+
+    def _sessions(self):
+        """Return the ids, the seconds since each was stepped, and the states as named arrays."""
+        slots = np.array(list(self._slots.values()), np.int64)
+        arrays = {f"{name}/{n}": a[slots] for name, some in self._rows.arrays.items() for n, a in enumerate(some)}
+        return list(self._slots), self._clock() - self._used[slots], arrays
+
+    def _take_over(self, ids, ages, arrays):
+        places = {f"{name}/{n}": a for name, some in self._rows.arrays.items() for n, a in enumerate(some)}
+        expected = {name: ((len(ids), *array.shape[1:]), array.dtype) for name, array in places.items()}
         found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-        fits = ids is not None and ages is not None and ages.shape == (len(ids),) and ages.dtype == np.float64
-        if not fits or found != expected:
-            raise InputError(f"{path}: found states {found}, expected those of model '{self.model.name}': {expected}")
+        if found != expected:
+            raise InputError(f"found states {found}, expected those of model '{self.model.name}': {expected}")
         if len(ids) > self.capacity:
-            raise CapacityError(f"{path}: found {len(ids)} sessions, expected {self.capacity} at most")
+            raise CapacityError(f"found {len(ids)} sessions, expected {self.capacity} at most")
         with self._lock:
             self.close(list(self._slots))
-            slots = np.array([self._free.pop() for _ in ids], np.int64)
-            for name, some in self._rows.arrays.items():
-                for n, array in enumerate(some):
-                    array[slots] = arrays[f"{name}/{n}"]
+            slots = [self._free.pop() for _ in ids]
+            for name, array in places.items():
+                array[slots] = arrays[name]
             self._used[slots] = self._clock() - np.maximum(ages, 0)
-            for id, slot in zip(ids, slots.tolist(), strict=True):
+            for id, slot in zip(ids, slots, strict=True):
                 self._slots[id], self._ids[slot] = slot, id
 
 
@@ -351,6 +417,16 @@ def _stack(rows, tensor, is_temporal):
     batch = doors.cast(batch, tensor)
     doors.check_shape(batch, tensor.name, (None, *shape))
     return batch[:, None] if is_temporal else batch
+
+
+def _pad(rows, timesteps):
+    """Return rows of different length as one array."""
+    if all(len(row) == timesteps for row in rows):
+        return np.stack(rows)
+    batch = np.zeros((len(rows), timesteps, *rows[0].shape[1:]), rows[0].dtype)
+    for target, row in zip(batch, rows, strict=True):
+        target[: len(row)] = row
+    return batch
 
 
 def _ndim(array):
