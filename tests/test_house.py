@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lstm_infer"
 
 PEERS = {"onnx", "onnxruntime", "openvino", "torch", "tensorflow", "tf_keras"}
 
-SERVE = {"starlette", "uvicorn", "orjson", "prometheus_client"}
+SERVE = {"starlette", "uvicorn", "orjson", "prometheus_client", "httpx", "websockets"}
 
 MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the standard library
     "errors": set(),

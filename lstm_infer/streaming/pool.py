@@ -176,9 +176,12 @@ class SessionPool:
         InputError
             The data does not fit the model.
         """
-        given = [x] if len(self.model.inputs) == 1 and not isinstance(x, dict) else doors.in_order(self.model, x)
-        values, temporal = [], self._rows.plan.inputs
-        for value, tensor, is_temporal in zip(given, self.model.inputs, temporal, strict=True):
+        inputs, values, temporal = self.model.inputs, [], self._rows.plan.inputs
+        is_bare = len(inputs) == 1 and not isinstance(x, dict)
+        if is_bare and isinstance(x, list) and len(x) == 1 and np.ndim(x[0]) == len(inputs[0].shape) - 1:
+            is_bare = False  # the only input in a list, as `Model.predict` takes it, too
+        given = [x] if is_bare else doors.in_order(self.model, x)
+        for value, tensor, is_temporal in zip(given, inputs, temporal, strict=True):
             values.append(doors.cast(value, tensor))
             shape = (None, *tensor.shape[2:]) if is_temporal else tensor.shape[1:]
             doors.check_shape(values[-1], tensor.name, shape)
