@@ -542,3 +542,32 @@ def test_wrong_usage(tmp_path):
         ):  # fmt: skip
             done = run(*arguments)
             assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+
+
+# ---------------------------------------------------------------- the load test
+@pytest.mark.filterwarnings("ignore")
+def test_the_load_test(server, folder, tmp_path, capsys):
+    from lstm_infer.serve import loadtest
+
+    check = ["--check", str(folder / "tagger" / "2" / "model.keras"), "--json", str(tmp_path / "found.json")]
+    load = ["--rate", "30", "--clients", "2", "--streams", "3", "--rude", "2", "--seconds", "3"]
+    arguments = [server.url, "tagger", *load]
+    plots = ["--plot", str(tmp_path / "found.png")] if _has_matplotlib() else []
+    status = loadtest.main([*arguments, *check, *plots, "--pid", str(server.process.pid)])
+    text = capsys.readouterr().out
+    assert status == 0, text
+    assert "p99.9" in text and "wrong 0, lost 0" in text and "MiB" in text and "rude: " in text
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert set(found["statuses"]) == {"200"} and len(found["latencies"]) > 50
+    assert not plots or (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit, match="status 404"):
+        loadtest.main([server.url, "nobody"])
+    assert loadtest.main(["http://127.0.0.1:9", "tagger"]) == 2
+
+
+def _has_matplotlib():
+    with contextlib.suppress(ImportError):
+        import matplotlib  # noqa: F401
+
+        return True
+    return False
