@@ -42,7 +42,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     },
     "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
     "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "serve"},
-    "warmup": {"errors", "kernels", "layers", "model", "numpy"},
+    "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
     "serve": SERVE | {
         "arguments", "errors", "inputs", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
     },

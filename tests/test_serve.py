@@ -392,6 +392,13 @@ def test_slow_and_vanishing_callers(server, client):
         slow.sendall(head)
         slow.settimeout(30)
         assert b"408" in slow.recv(1000)
+    for start in (b"", b"GET /v2 HTTP/1.1\r\nhost:", b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\nGET"):
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(start)
+            slow.settimeout(30)
+            with contextlib.suppress(ConnectionResetError):
+                while slow.recv(1000):
+                    pass
     for start in (b"", b"GET", b"\x16\x03\x01\x02", head, b"POST / HTTP/9\r\n\r\n", b"\r\n" * 100):
         with socket.create_connection(("127.0.0.1", server.port)) as rude:
             rude.sendall(start)

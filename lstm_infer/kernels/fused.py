@@ -410,6 +410,7 @@ def compiled(cell):
     return sequence.compile(_signature(cell))
 
 
+@functools.cache
 def function(cell):
     """Return the address of `sequence` for the `Constant` of a cell, for `address.ask`."""
     return function_of(sequence, _signature(cell))

@@ -12,6 +12,7 @@ from ..kernels.address import address_of
 from ..kernels.job import ROWS_AT_ONCE, Job
 from ..kernels.update import functions_of
 from ..threads import together
+from . import memory
 from .base import Context
 from .sequences import FLOAT32, ROWS_EACH, _few, plan_of
 
@@ -132,10 +133,9 @@ def _drive(layer, rows, states):
     make = np.empty if rows.counts is None else np.zeros  # later layers see what is not written
     y = make((number, outputs, packed.units), FLOAT32)
     few = _few(packed, timesteps)
-    some = min(number, ROWS_AT_ONCE)
-    numbers = (timesteps, features, packed.units, outputs, some, 0, 0, 0, 0, 0, few, 0, 1, 0, 0)
+    numbers = (timesteps, features, packed.units, outputs, ROWS_AT_ONCE, 0, 0, 0, 0, 0, few, 0, 1, 0, 0)
     job, floats = plan_of(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
-    job, own = job.copy(), np.empty(floats, FLOAT32)
+    job, own = job.copy(), memory.empty((floats,), FLOAT32)
     entry, function = blocks.compiled(), fused.function(packed.loop)
     arguments = function, packed.weights, job, rows.slots, x, states[0], states[-1], y, own
     if rows.counts is None:

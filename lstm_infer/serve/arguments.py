@@ -23,8 +23,9 @@ def add_arguments(parser):
                         help=f"seconds a request may take ({default.timeout:g})")  # fmt: skip
     parser.add_argument("--max-body", type=positive, metavar="BYTES", default=default.body,
                         help=f"of a request ({default.body})")  # fmt: skip
+    parser.add_argument("--connections", type=positive, metavar="N", default=2000, help="at the same time (2000)")
     parser.add_argument("--body-timeout", type=seconds, metavar="S", default=default.body_seconds,
-                        help=f"seconds in which a body must have arrived ({default.body_seconds:g})")  # fmt: skip
+                        help=f"seconds in which a request must have arrived ({default.body_seconds:g})")  # fmt: skip
     parser.add_argument("--max-timesteps", type=positive, metavar="N", default=default.timesteps,
                         help=f"of a sequence ({default.timesteps})")  # fmt: skip
     parser.add_argument("--sessions", type=positive, metavar="N", default=default.sessions,

@@ -35,7 +35,8 @@ def run(options):
     repository.start()
     app = make_app(repository, settings)
     config = uvicorn.Config(
-        app, host=options.host, port=options.port, log_config=None, access_log=False, server_header=False,
+        app, host=options.host, port=options.port, http=_impatient(options.body_timeout), log_config=None,
+        access_log=False, server_header=False, limit_concurrency=options.connections,
         timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
 
@@ -60,6 +61,33 @@ def run(options):
         raise InputError(f"cannot listen on {options.host} port {options.port}")
     log.info("stopped")
     return 0
+
+
+def _impatient(patience):
+    """Return uvicorn's protocol for HTTP, with an end to connections on which no whole request comes for a while."""
+    base = need("uvicorn.protocols.http.auto").AutoHTTPProtocol
+
+    class Impatient(base):
+        _seen = _timer = None
+
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self._timer = self.loop.call_later(patience, self._look)
+
+        def connection_lost(self, error):
+            self._timer.cancel()  # a timer would keep the connection's memory until it rings
+            super().connection_lost(error)
+
+        def _look(self):
+            if self.transport.get_protocol() is not self:  # it has become a WebSocket
+                return
+            if self.cycle is self._seen and (self.cycle is None or self.cycle.response_complete):
+                self.transport.abort()
+            else:
+                self._seen = self.cycle
+                self._timer = self.loop.call_later(patience, self._look)
+
+    return Impatient
 
 
 def set_up_log(level):
