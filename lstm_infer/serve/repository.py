@@ -5,6 +5,8 @@
     FOLDER/weather/1/model.h5       model 'weather', version 1
     FOLDER/weather/2/model.h5       ... and version 2, which callers get unless they ask for another
     FOLDER/co2.json, co2.weights.h5 model 'co2': an architecture and its weights
+
+Of two files that give one name, the first in order of names counts.
 """
 
 import hashlib
@@ -173,7 +175,11 @@ class Repository:
     def refresh(self, is_first=False):
         """Load what is new or has changed, and let go what is gone; requests on their way are answered."""
         with self._lock:
-            found = dict(find(self._path))
+            found = {}
+            for key, source in find(self._path):
+                if found.setdefault(key, source) is not source and is_first:
+                    files = {"model": key[0], "used": found[key].path.name, "passed_over": source.path.name}
+                    log.warning("two files of one name", extra={"data": files})
             for key, source in found.items():
                 served, failed = self._models.get(key), self._failed.get(key)
                 is_known = (served and served.source == source) or (failed and failed[0] == source)
