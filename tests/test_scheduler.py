@@ -3,6 +3,7 @@
 import functools
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,3 +253,34 @@ def test_a_fixed_length_is_held():
         with pytest.raises(InputError, match="found shape"):
             scheduler.submit(np.zeros((1, 3, 5)))
         assert scheduler.submit(np.zeros((1, 4, 5))).result(30).shape == (1, 3)
+
+
+# ---------------------------------------------------------------- the benchmark
+def test_the_benchmark_measures():
+    from lstm_infer.bench import serving
+
+    found = serving.measure(1, 0.3, rates=[30, 60], give_up=60, units=8, features=3)
+    assert [rate for rate, _, _ in found] == [30, 60] and all(0 < p50 <= p99 for _, p50, p99 in found)
+    assert serving.best_rate([(10, 0.1, 0.2), (20, 0.1, 0.5)], 0.3) == 10 and serving.best_rate([], 1) == 0
+    assert len(serving.measure(1, 0.1, rates=[30, 60], give_up=0, units=8, features=3)) == 1
+
+
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_the_padding_batcher_answers_everybody(is_sorted, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(li.__file__).parent / "bench" / "workers"))
+    import padding
+
+    batches = []
+
+    class Session:
+        def run(self, outputs, feed):
+            assert feed["x"].shape[0] == feed["lengths"].max() and feed["x"].shape[1] == len(feed["lengths"])
+            batches.append(feed["lengths"].tolist())
+            time.sleep(0.01)
+
+    batcher, lengths, done = padding.Batcher([Session()], 4, is_sorted), RANDOM.integers(1, 50, 40), []
+    for length in lengths.tolist():
+        batcher.submit(np.ones((length, 2), np.float32), lambda length=length: done.append(length))
+    batcher.close()
+    assert sorted(done) == sorted(lengths.tolist()) == sorted(sum(batches, []))
+    assert max(map(len, batches)) <= 4

@@ -34,7 +34,8 @@ def add_arguments(parser):
                         help=f"seconds after which a stream may be forgotten ({default.idle:g})")  # fmt: skip
     parser.add_argument("--poll", type=_poll, metavar="S", default=default.poll,
                         help=f"seconds between looks for changed files, 0 for never ({default.poll:g})")  # fmt: skip
-    parser.add_argument("--snapshots", metavar="FOLDER", help="keep streams there over a restart")
+    parser.add_argument("--snapshots", metavar="FOLDER",
+                        help="keep streams there over a restart: every --poll seconds, and at the end")  # fmt: skip
     parser.add_argument("--token-file", metavar="FILE",
                         help=f"callers must show the bearer token in it, or in the variable {TOKEN}")  # fmt: skip
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
