@@ -216,23 +216,24 @@ class _Api:
 
     async def _wait(self, request, submit, timeout):
         """Submit, and wait for the answer as long as the caller does, and no longer than it may take."""
-        future = await self._submit(request, submit)
-        answer = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait({answer}, timeout=SOON)
-        if done:
-            return answer.result()
-        seconds = self._settings.timeout if timeout is None else min(self._settings.timeout, timeout)
-        gone = asyncio.ensure_future(_disconnected(request))
+        answer = asyncio.wrap_future(await self._submit(request, submit))
+        seconds, watch = self._settings.timeout if timeout is None else min(self._settings.timeout, timeout), None
+
+        def begin_to_watch():  # nearly all answers are there before
+            nonlocal watch
+            watch = asyncio.ensure_future(_watch(request, answer, seconds + 1))
+
+        soon = asyncio.get_running_loop().call_later(SOON, begin_to_watch)
         try:
-            await asyncio.wait({answer, gone}, timeout=seconds + 1, return_when=asyncio.FIRST_COMPLETED)
+            return await answer
+        except asyncio.CancelledError:
+            if watch is None or not watch.done():  # it is we who are cancelled: the server ends
+                raise
+            raise watch.result() from None
         finally:
-            gone.cancel()
-        if answer.done():
-            return answer.result()
-        answer.cancel()
-        if gone.done() and not gone.cancelled():
-            raise Failure(499, "the caller has gone")
-        raise Failure(504, f"found no answer in {seconds:g} s, the time it may take")
+            soon.cancel()
+            if watch is not None:
+                watch.cancel()
 
     async def _submit(self, request, submit):
         while True:
@@ -273,6 +274,17 @@ def _size(y):
     sizes = []
     map_structure(lambda array: sizes.append(array.nbytes), y)
     return sum(sizes)
+
+
+async def _watch(request, answer, seconds):
+    """Cancel `answer` when the caller has gone, or when it has taken too long; return why."""
+    try:
+        await asyncio.wait_for(_disconnected(request), seconds)
+        reason = Failure(499, "the caller has gone")
+    except asyncio.TimeoutError:
+        reason = Failure(504, f"found no answer in {seconds:g} s, the time it may take")
+    asyncio.get_running_loop().call_soon(answer.cancel)  # when this is done
+    return reason
 
 
 async def _disconnected(request):

@@ -48,7 +48,13 @@ class Connections:
 
     async def ask(self, head, body):
         """As `Connection.ask`, over any that is idle, or a new one."""
-        connection = self._idle.pop() if self._idle else await Connection.open(self._host, self._port)
+        connection = None
+        while self._idle and connection is None:
+            connection = self._idle.pop()
+            if connection.reader.at_eof() or connection.writer.transport.is_closing():  # the server has had enough
+                connection.close()
+                connection = None
+        connection = connection or await Connection.open(self._host, self._port)
         try:
             answer = await connection.ask(head, body)
         except BaseException:

@@ -13,6 +13,9 @@ from .door import JsonLines
 from .repository import Repository
 from .settings import Settings, need
 
+SWITCH = 0.0005
+"""Seconds a thread of Python's may keep others waiting: the threads that compute wait for the one that talks, and a
+round of theirs is as short as this."""
 GRACE = 60
 """Seconds that requests on their way have when the server is told to stop."""
 
@@ -50,6 +53,7 @@ def run(options):
 
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is then over
         signal.signal(number, lambda *_: None)
+    sys.setswitchinterval(SWITCH)
     server = Server(config)
     try:
         server.run()
@@ -69,10 +73,17 @@ def _impatient(patience):
 
     class Impatient(base):
         _seen = _timer = None
+        _is_begun = True
 
         def connection_made(self, transport):
             super().connection_made(transport)
             self._timer = self.loop.call_later(patience, self._look)
+
+        def data_received(self, data):
+            before = self.cycle
+            super().data_received(data)
+            is_idle = before is None or before.response_complete
+            self._is_begun = is_idle and self.cycle is before  # a request, of which the head is not whole
 
         def connection_lost(self, error):
             self._timer.cancel()  # a timer would keep the connection's memory until it rings
@@ -81,7 +92,7 @@ def _impatient(patience):
         def _look(self):
             if self.transport.get_protocol() is not self:  # it has become a WebSocket
                 return
-            if self.cycle is self._seen and (self.cycle is None or self.cycle.response_complete):
+            if self._is_begun and self.cycle is self._seen:
                 self.transport.abort()
             else:
                 self._seen = self.cycle
