@@ -262,7 +262,7 @@ def test_the_benchmark_measures():
     found = serving.measure(1, 0.3, rates=[30, 60], give_up=60, units=8, features=3)
     assert [rate for rate, _, _ in found] == [30, 60] and all(0 < p50 <= p99 for _, p50, p99 in found)
     assert serving.best_rate([(10, 0.1, 0.2), (20, 0.1, 0.5)], 0.3) == 10 and serving.best_rate([], 1) == 0
-    assert len(serving.measure(1, 0.1, rates=[30, 60], give_up=0, units=8, features=3)) == 1
+    assert len(serving.measure(1, 0.1, rates=[30, 40, 50], give_up=0, units=8, features=3)) == 2
 
 
 @pytest.mark.parametrize("is_sorted", [False, True])

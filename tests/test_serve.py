@@ -230,7 +230,7 @@ def test_models_that_need_whole_sequences(client):
     assert answer["id"] == "a" and answer["model_version"] == "1"
     assert (np.float32(answer["outputs"][0]["data"]) == digits.predict(x).ravel()).all()
     answer = client.post("/v2/models/digits/infer", json={"inputs": [item], "parameters": {"sequence_id": 3}})
-    assert answer.status_code == 400 and "rows in a piece" in answer.text
+    assert answer.status_code == 400 and "piece of a stream" in answer.text
 
 
 def good():
@@ -251,7 +251,9 @@ RUBBISH = [
         {"outputs": [{"name": "other"}]}, {"outputs": 3}, {"outputs": [{}]}, {"parameters": []}, {"id": 5},
         {"parameters": {"sequence_id": 1.5}}, {"parameters": {"sequence_id": "x" * 300}},
         {"parameters": {"sequence_id": True}}, {"parameters": {"sequence_id": 1, "sequence_start": 1}},
-        {"parameters": {"timeout": "x"}}, {"parameters": {"timeout": -1}},
+        {"inputs": [{**good(), "shape": [], "data": [1]}], "parameters": {"sequence_id": 9, "sequence_start": True}},
+        {"inputs": [{**good(), "shape": [], "data": [1]}]}, {"parameters": {"timeout": "x"}},
+        {"parameters": {"timeout": -1}},
         {"outputs": [{"name": "dense", "parameters": {"classification": 2}}]},
     )),
 ]  # fmt: skip
@@ -423,7 +425,8 @@ def test_metrics_and_request_ids(client, server):
 
 
 def test_sessions_and_queues_are_limited(folder):
-    with running(folder / "tagger" / "2" / "model.keras", "--sessions", "2", "--queue", "4") as server:
+    limits = ["--sessions", "2", "--queue", "4", "--max-answer", "800"]
+    with running(folder / "tagger" / "2" / "model.keras", *limits) as server:
         with httpx.Client(base_url=server.url) as client:
             path = "/v2/models/model/infer"
             for n in (1, 2):
@@ -433,6 +436,7 @@ def test_sessions_and_queues_are_limited(folder):
             ask(client, x_of(1), path, sequence_id=1, sequence_end=True)
             ask(client, x_of(1), path, sequence_id=3, sequence_start=True)
             ask(client, x_of(1, 5), path, status=400)
+            assert "answer has 808 bytes" in ask(client, x_of(101), path, status=413).text
         assert server.stop() == 0
 
 

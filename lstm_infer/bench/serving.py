@@ -21,7 +21,7 @@ from ..serve.scheduler import Scheduler
 from .workers import openloop
 
 UNITS, FEATURES = 512, 128
-RATES = [round(50 * 1.2**n) for n in range(24)]
+RATES = [round(100 * 1.25**n) for n in range(16)]
 LIMITS = (0.05, 0.1, 0.2, 0.4)
 """p99 in seconds at which the highest rates are compared; beyond the last one a sweep ends."""
 GIVE_UP = LIMITS[-1]
@@ -63,7 +63,7 @@ def measure_peer(python, duration, configurations, rates=RATES, give_up=GIVE_UP,
 
 
 def best_rate(found, limit):
-    """Return the highest rate up to which p99 stays within `limit`."""
+    """Return the highest rate at which p99 is within `limit`."""
     return max((rate for rate, _, p99 in found if p99 <= limit), default=0.0)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import functools
 import logging
 from contextlib import asynccontextmanager
+from math import prod
 
 from .. import __version__
 from ..errors import InputError
@@ -185,12 +186,13 @@ class _Api:
 
     async def _continue(self, request, question):
         """Compute a piece of a stream."""
-        if any(len(value) != 1 for value in question.x):
-            raise Failure(400, f"found {[len(v) for v in question.x]} rows in a piece of a stream, expected 1")
+        if any(value.shape[:1] != (1,) for value in question.x):
+            shapes = [value.shape for value in question.x]
+            raise Failure(400, f"found inputs of shapes {shapes} as a piece of a stream, expected one row")
         x = [value[0] for value in question.x]
 
         def submit(served):
-            self._check_length(served, question.x)
+            self._check_sizes(served.model, question.x)
             if served.streams is None:
                 raise Failure(400, f"model '{served.name}' has no streams: {served.scheduler.reason}")
             return served.streams.submit(question.sequence, x, question.starts, question.ends)
@@ -203,16 +205,22 @@ class _Api:
         seconds = most if timeout is None else min(most, timeout)
 
         def submit(served):
-            self._check_length(served, x)
+            self._check_sizes(served.model, x)
             return served.scheduler.submit(x, seconds)
 
         return await self._wait(request, submit, None)
 
-    def _check_length(self, served, x):
-        for value, tensor in zip(x, served.model.inputs, strict=True):
-            if len(tensor.shape) > 1 and value.ndim > 1 and value.shape[1] > self._settings.timesteps:
-                found = f"input '{tensor.name}': found {value.shape[1]} timesteps"
-                raise Failure(413, f"{found}, expected {self._settings.timesteps} at most")
+    def _check_sizes(self, model, x):
+        """Refuse what would take too long or too much memory: a few bytes of input may mean many of output."""
+        lengths = [v.shape[1] for v, t in zip(x, model.inputs, strict=True) if len(t.shape) > 1 and v.ndim > 1]
+        timesteps, most = max(lengths, default=1), self._settings
+        if timesteps > most.timesteps:
+            raise Failure(413, f"found {timesteps} timesteps, expected {most.timesteps} at most")
+        rows = x[0].shape[0] if x[0].ndim else 1
+        shapes = ([timesteps if n is None else n for n in tensor.shape[1:]] for tensor in model.outputs)
+        size = rows * sum(prod(shape) * t.dtype.itemsize for shape, t in zip(shapes, model.outputs, strict=True))
+        if size > most.answer:
+            raise Failure(413, f"found a request whose answer has {size} bytes, expected {most.answer} at most")
 
     async def _wait(self, request, submit, timeout):
         """Submit, and wait for the answer as long as the caller does, and no longer than it may take."""
@@ -247,9 +255,10 @@ class _Api:
 
     # ------------------------------------------------------------ TensorFlow Serving
     async def status(self, request):
-        one, version = self._get(request), request.path_params.get("version")
-        return _json(tensorflow.status([s for s in self._repository.all() if s.name == one.name and version is None]
-                                       or [one]))  # fmt: skip
+        found = [self._get(request)]
+        if "version" not in request.path_params:
+            found = [served for served in self._repository.all() if served.name == found[0].name]
+        return _json(tensorflow.status(found))
 
     async def signature(self, request):
         return _json(tensorflow.metadata(self._get(request)))

@@ -28,6 +28,8 @@ def add_arguments(parser):
                         help=f"seconds in which a request must have arrived ({default.body_seconds:g})")  # fmt: skip
     parser.add_argument("--max-timesteps", type=positive, metavar="N", default=default.timesteps,
                         help=f"of a sequence ({default.timesteps})")  # fmt: skip
+    parser.add_argument("--max-answer", type=positive, metavar="BYTES", default=default.answer,
+                        help=f"of the numbers in an answer ({default.answer})")  # fmt: skip
     parser.add_argument("--sessions", type=positive, metavar="N", default=default.sessions,
                         help=f"streams of each model ({default.sessions})")  # fmt: skip
     parser.add_argument("--idle", type=seconds, metavar="S", default=default.idle,

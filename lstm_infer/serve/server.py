@@ -24,7 +24,8 @@ def settings_of(options):
     """Return the `Settings` of a parsed command line."""
     return Settings(
         options.rows, options.queue, options.threads, options.timeout, options.max_body, options.body_timeout,
-        options.max_timesteps, options.sessions, options.idle, options.poll, options.snapshots, _token(options),
+        options.max_timesteps, options.max_answer, options.sessions, options.idle, options.poll, options.snapshots,
+        _token(options),
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ class Settings(NamedTuple):
         Bytes of a request's body (unpacked, too), and seconds in which it must have arrived.
     timesteps : int
         The most of one sequence.
+    answer : int
+        Bytes of an answer's numbers.
     sessions : int
         Streams of every model.
     idle : float
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     body: int = 64 << 20
     body_seconds: float = 30.0
     timesteps: int = 100_000
+    answer: int = 256 << 20
     sessions: int = 10_000
     idle: float = 3600.0
     poll: float = 2.0
