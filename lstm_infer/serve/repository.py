@@ -26,7 +26,7 @@ from .streams import Streams
 
 log = logging.getLogger("lstm_infer.serve")
 SUFFIXES = (".keras", ".h5", ".hdf5")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Source(NamedTuple):
@@ -246,20 +246,20 @@ class Repository:
 def find(path):
     """Yield ((name, version), `Source`) of every model of a file or folder."""
     if path.is_file():
-        yield (_name(path), "1"), _source(path)
+        yield (_name(path.stem), "1"), _source(path)
         return
     for entry in sorted(path.iterdir()):
-        if not NAME.fullmatch(entry.name):
+        if entry.name.startswith("."):
             continue
         if entry.is_file() and _is_model(entry):
-            yield (_name(entry), "1"), _source(entry)
+            yield (_name(entry.stem), "1"), _source(entry)
         elif entry.is_dir():
             inside = sorted(entry.iterdir())
             versions = [folder for folder in inside if folder.is_dir() and folder.name.isdecimal()]
             for folder in versions or [entry]:
                 models = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_model(file)]
                 if models:
-                    yield (entry.name, str(int(folder.name)) if versions else "1"), _source(models[0])
+                    yield (_name(entry.name), str(int(folder.name)) if versions else "1"), _source(models[0])
 
 
 def _is_model(path):
@@ -273,9 +273,10 @@ def _weights_of(path):
     return weights if path.suffix == ".json" and weights.is_file() else None
 
 
-def _name(path):
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem).lstrip("._-")
-    return name[:128] or hashlib.sha256(path.name.encode()).hexdigest()[:8]
+def _name(text):
+    """Return the name of a model: what of a file's name needs no quoting in a URL."""
+    name = STRANGE.sub("_", text).lstrip("._-")
+    return name[:128] or hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _source(path):
