@@ -290,7 +290,7 @@ def parser():
     )  # fmt: skip
     parser.add_argument("url", metavar="URL", help="of the server: http://127.0.0.1:8000")
     parser.add_argument("model", metavar="MODEL", help="the model's name there")
-    parser.add_argument("--rate", type=float, metavar="R", help="open loop: requests a second")
+    parser.add_argument("--rate", type=_rate, metavar="R", help="open loop: requests a second")
     parser.add_argument("--clients", type=positive, metavar="N", default=0, help="closed loop: clients")
     parser.add_argument("--streams", type=positive, metavar="N", default=0, help="clients that send piece by piece")
     parser.add_argument("--rude", type=positive, metavar="N", default=0, help="clients that misbehave")
@@ -304,6 +304,16 @@ def parser():
     parser.add_argument("--json", metavar="FILE", help="write the latencies")
     parser.add_argument("--plot", metavar="FILE", help="draw the latencies (needs matplotlib)")
     return parser
+
+
+def _rate(text):
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not 0 < rate < 1e6:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a positive number of requests a second")
+    return rate
 
 
 def main(arguments=None):

@@ -10,14 +10,11 @@ from .. import inputs as doors
 from ..errors import InputError
 from ..model import check_threads, renew_lock
 from . import statefile
+from .directory import Directory
 from .rows import Rows, check_capacity
 
 IDS = "ids.json"
 AGES = "ages"
-
-
-class CapacityError(InputError):
-    """A pool has no room for more sessions."""
 
 
 class SessionPool:
@@ -59,23 +56,20 @@ class SessionPool:
         self.model, self.capacity, self.idle = model, check_capacity(capacity), idle
         if idle is not None and not (isinstance(idle, (int, float)) and idle > 0):
             raise InputError(f"found idle={idle!r}, expected a positive number of seconds")
-        self._rows, self._clock = Rows(model, self.capacity), clock
-        self._slots, self._ids = {}, [None] * self.capacity
-        self._free = list(range(self.capacity - 1, -1, -1))
-        self._used, self._place = np.zeros(self.capacity), np.zeros(self.capacity, np.int64)
+        self._rows, self._directory = Rows(model, self.capacity), Directory(self.capacity, idle, clock)
         renew_lock(self)
 
     def __len__(self):
-        return len(self._slots)
+        return len(self._directory)
 
     def __contains__(self, id):
-        return id in self._slots
+        return id in self._directory
 
     @property
     def ids(self):
         """The ids of the sessions, a list."""
         with self._lock:
-            return list(self._slots)
+            return self._directory.ids()
 
     # ------------------------------------------------------------ stepping
     def step(self, inputs, threads=None):
@@ -234,33 +228,10 @@ class SessionPool:
     # ------------------------------------------------------------ sessions
     def _slots_of(self, ids):
         """Return the slots of some sessions, which begin where they do not exist."""
-        found = list(map(self._slots.get, ids))
-        if None in found:
-            found = self._open(ids, found)
-        slots = np.array(found, np.int64)
-        number = np.arange(len(slots))
-        self._place[slots] = number
-        if (self._place[slots] != number).any():
-            raise InputError("found a session twice among the ids, expected each once")
-        self._used[slots] = self._clock()
+        slots, new = self._directory.find(ids)
+        if new:
+            self._rows.clear(new)
         return slots
-
-    def _open(self, ids, found):
-        new = list(dict.fromkeys(id for id, slot in zip(ids, found, strict=True) if slot is None))
-        if len(set(ids)) != len(found):
-            raise InputError("found a session twice among the ids, expected each once")
-        if len(new) > len(self._free) and self.idle is not None:
-            self._evict(self.idle, keep=ids)
-        if len(new) > len(self._free):
-            raise CapacityError(
-                f"found {len(new)} new sessions beside {len(self)}, expected {self.capacity} at most "
-                f"(close some, or give the pool more capacity)"
-            )
-        slots = [self._free.pop() for _ in new]
-        self._rows.clear(slots)
-        for id, slot in zip(new, slots, strict=True):
-            self._slots[id], self._ids[slot] = slot, id
-        return list(map(self._slots.get, ids))
 
     def reset(self, ids):
         """Let some sessions, new ones among them, begin anew from a zero state."""
@@ -270,11 +241,7 @@ class SessionPool:
     def close(self, ids):
         """Forget some sessions; ids that are not there are passed over."""
         with self._lock:
-            for id in ids:
-                slot = self._slots.pop(id, None)
-                if slot is not None:
-                    self._ids[slot] = None
-                    self._free.append(slot)
+            self._directory.close(ids)
 
     def evict(self, idle=None):
         """Forget the sessions that were not stepped for so many seconds.
@@ -293,13 +260,7 @@ class SessionPool:
         if idle is None:
             raise InputError("found no idle seconds, expected evict(idle) or SessionPool(..., idle=)")
         with self._lock:
-            return self._evict(idle)
-
-    def _evict(self, idle, keep=()):
-        until, keep = self._clock() - idle, set(keep)
-        ids = [id for id, slot in self._slots.items() if self._used[slot] <= until and id not in keep]
-        self.close(ids)
-        return ids
+            return self._directory.evict(idle)
 
     def state(self, id):
         """Return a copy of one session's state, as `Session.state`: lists of (1, units) arrays by the layers' names.
@@ -310,9 +271,9 @@ class SessionPool:
             There is no such session.
         """
         with self._lock:
-            if id not in self._slots:
+            if id not in self._directory:
                 raise InputError(f"found no session {id!r:.80} in the pool of model '{self.model.name}'")
-            slot = self._slots[id]
+            slot = self._directory.slot(id)
             return {name: [a[slot : slot + 1].copy() for a in arrays] for name, arrays in self._rows.arrays.items()}
 
     # ------------------------------------------------------------ on disk
@@ -330,7 +291,7 @@ class SessionPool:
         """
         with self._lock:
             ids, ages, arrays = self._sessions()
-        ids = [int(id) if isinstance(id, np.integer) else id for id in ids]
+        ids = [int(id) if isinstance(id, np.integer) else str(id) if isinstance(id, str) else id for id in ids]
         strange = next((id for id in ids if type(id) not in (str, int)), None)
         if strange is not None:
             raise InputError(f"found a session {strange!r:.80}, expected strings or whole numbers to save them")
@@ -381,26 +342,21 @@ class SessionPool:
 
     def _sessions(self):
         """Return the ids, the seconds since each was stepped, and the states as named arrays."""
-        slots = np.array(list(self._slots.values()), np.int64)
-        arrays = {f"{name}/{n}": a[slots] for name, some in self._rows.arrays.items() for n, a in enumerate(some)}
-        return list(self._slots), self._clock() - self._used[slots], arrays
+        directory, slots = self._directory, self._directory.slots()
+        return directory.ids(), directory.ages(), {name: array[slots] for name, array in self._arrays().items()}
+
+    def _arrays(self):
+        return {f"{name}/{n}": array for name, some in self._rows.arrays.items() for n, array in enumerate(some)}
 
     def _take_over(self, ids, ages, arrays):
-        places = {f"{name}/{n}": a for name, some in self._rows.arrays.items() for n, a in enumerate(some)}
-        expected = {name: ((len(ids), *array.shape[1:]), array.dtype) for name, array in places.items()}
+        expected = {name: ((len(ids), *array.shape[1:]), array.dtype) for name, array in self._arrays().items()}
         found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
         if found != expected:
             raise InputError(f"found states {found}, expected those of model '{self.model.name}': {expected}")
-        if len(ids) > self.capacity:
-            raise CapacityError(f"found {len(ids)} sessions, expected {self.capacity} at most")
         with self._lock:
-            self.close(list(self._slots))
-            slots = [self._free.pop() for _ in ids]
-            for name, array in places.items():
+            slots = self._directory.replace(ids, ages)
+            for name, array in self._arrays().items():
                 array[slots] = arrays[name]
-            self._used[slots] = self._clock() - np.maximum(ages, 0)
-            for id, slot in zip(ids, slots, strict=True):
-                self._slots[id], self._ids[slot] = slot, id
 
 
 def _stack(rows, tensor, is_temporal):
