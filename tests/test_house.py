@@ -37,8 +37,8 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},
     "bench": {
-        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "numpy", "numba", "llvmlite",
-        "matplotlib",
+        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "numpy", "numba",
+        "llvmlite", "matplotlib",
     },
     "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
     "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "serve"},

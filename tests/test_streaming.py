@@ -361,3 +361,10 @@ def test_threads_share_a_pool(plain):
     for thread in threads:
         thread.join()
     assert (np.concatenate([results[part] for part in range(4)])[:, -1] == plain.predict(x)).all()
+
+
+def test_the_benchmark_measures(capsys):
+    from lstm_infer.bench import streams
+
+    assert streams.main(["--sessions", "9", "--units", "3", "--features", "2", "--threads", "1", "--rounds", "3"]) == 0
+    assert "step_many" in capsys.readouterr().out
