@@ -110,7 +110,7 @@ def set_up_log(level):
     log.setLevel(level.upper())
     uvicorn = logging.getLogger("uvicorn")
     uvicorn.handlers, uvicorn.propagate = [handler], False
-    uvicorn.setLevel("WARNING")
+    uvicorn.setLevel(max(logging.WARNING, log.level))
     return log
 
 
