@@ -13,6 +13,8 @@ _HOMES = {
     "Model": "model",
     "Sequential": "model",
     "Session": "streaming",
+    "SessionPool": "streaming",
+    "CapacityError": "streaming",
     "Semantics": "spec",
     "LSTMInferError": "errors",
     "LoadError": "errors",

@@ -142,17 +142,30 @@ def _link(layer):
 
 def _line_of(model):
     """Return the layers that compute something, if the model is a line of layers that can be links; else none."""
+    layers = line_of(model, _can_be_a_link)
+    is_checked = bool(layers) and isinstance(layers[0], RNN)  # a recurrent layer's kernel looks at what it is given
+    return layers if is_checked and model.graph.inputs[0].dtype == "float32" else []
+
+
+def line_of(model, fits):
+    """Return the layers that compute something, if the model is a line of different layers that fit; else none.
+
+    Parameters
+    ----------
+    model : Model
+    fits : callable
+        Tells whether a layer may be in the line.
+    """
     end, layers = model.graph.inputs[0], []
     for node in model.graph.nodes:
         is_line = node.inputs is end and isinstance(node.outputs, Tensor) and not node.kwargs
-        if not is_line or not _can_be_a_link(node.layer):
+        if not is_line or not fits(node.layer):
             return []
         end = node.outputs
         layers.append(node.layer)
-    layers = [layer for layer in layers if not isinstance(layer, Identity)]
+    layers = [layer for layer in layers if not (isinstance(layer, Identity) and type(layer) in OURS)]
     is_whole = len(model.graph.inputs) == 1 and model.output is end and len(set(layers)) == len(layers)
-    is_checked = bool(layers) and isinstance(layers[0], RNN)  # a recurrent layer's kernel looks at what it is given
-    return layers if is_whole and is_checked and model.graph.inputs[0].dtype == "float32" else []
+    return layers if is_whole else []
 
 
 def _can_be_a_link(layer):

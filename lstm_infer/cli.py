@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   lstm-infer verify model.h5 golden.npz
   lstm-infer bench model.h5 --threads 1
   LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5
+  lstm-infer serve models
 """
 
 
@@ -135,6 +136,7 @@ def _parser():
     _add_verify(commands)
     _add_bench(commands)
     _add_warmup(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -180,6 +182,15 @@ def _add_bench(commands):
 def _add_warmup(commands):
     text = "compile ahead the kernels of a model, or those of common layers"
     _command(commands, "warmup", _warmup, text, nargs="?")
+
+
+def _add_serve(commands):
+    from .serve.arguments import add_arguments
+
+    text = "answer over HTTP: Open Inference Protocol, TensorFlow Serving's REST, WebSocket streams"
+    command = commands.add_parser("serve", help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(command=_serve)
+    add_arguments(command)
 
 
 def _command(commands, name, function, text, nargs=None):
@@ -279,6 +290,12 @@ def _warmup(options):
         return _say("found no folder of the user's own to keep kernels in: set LSTM_INFER_CACHE_DIR", 1)
     print(f"{warmed.kernels} kernels compiled in {time.perf_counter() - began:.1f} s, kept in {warmed.folder}")
     return 0
+
+
+def _serve(options):
+    from .serve.server import run
+
+    return run(options)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import numpy as np
 from .errors import InputError
 from .layers.base import shape_fits
 from .layers.lookups import TEXT, as_texts
-from .layers.structure import flatten
+from .layers.structure import flatten, pack_like
 
 
 def in_order(model, structure):
@@ -42,9 +42,9 @@ def take(model, x, mask, lengths):
     if len(model.inputs) == 1:
         x, found_lengths = _one_input(model.inputs[0], x)
         lengths = found_lengths if lengths is None else lengths
-    values = [_cast(v, t) for v, t in zip(in_order(model, x), model.inputs, strict=True)]
+    values = [cast(v, t) for v, t in zip(in_order(model, x), model.inputs, strict=True)]
     for value, tensor in zip(values, model.inputs, strict=True):
-        _check_shape(value, tensor.name, (None, *tensor.shape[1:]))
+        check_shape(value, tensor.name, (None, *tensor.shape[1:]))
     if len({len(value) for value in values}) > 1:
         rows = {tensor.name: len(value) for value, tensor in zip(values, model.inputs, strict=True)}
         raise InputError(f"found different numbers of rows: {rows}")
@@ -59,8 +59,8 @@ def take_step(model, x_t, temporal):
     given = [x_t] if len(model.inputs) == 1 and not isinstance(x_t, dict) else in_order(model, x_t)
     values = []
     for value, tensor, is_temporal in zip(given, model.inputs, temporal, strict=True):
-        value = _cast(value, tensor)
-        _check_shape(value, tensor.name, (None, *tensor.shape[2 if is_temporal else 1 :]))
+        value = cast(value, tensor)
+        check_shape(value, tensor.name, (None, *tensor.shape[2 if is_temporal else 1 :]))
         values.append(value[:, None] if is_temporal else value)
     return values
 
@@ -88,7 +88,13 @@ def _one_input(tensor, x):
     return [padded], lengths
 
 
-def _cast(value, tensor):
+def pack(model, outputs):
+    """Return a flat list of outputs in the model's own structure."""
+    return pack_like(model.output, outputs)
+
+
+def cast(value, tensor):
+    """Return data for an input as a C-contiguous array of the input's dtype."""
     try:
         array = np.asarray(value)
     except ValueError:
@@ -102,7 +108,8 @@ def _cast(value, tensor):
     return np.ascontiguousarray(array, tensor.dtype)
 
 
-def _check_shape(array, name, expected):
+def check_shape(array, name, expected):
+    """Refuse an array for the input `name` whose shape is not the expected one; None there fits any size."""
     if not shape_fits(array.shape, expected):
         raise InputError(f"input '{name}': found shape {array.shape}, expected {expected}")
 

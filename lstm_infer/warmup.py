@@ -14,6 +14,7 @@ from .kernels.jit import cache_folder
 from .layers.core import Dense, Input
 from .layers.recurrent import GRU, LSTM, SimpleRNN
 from .model import Sequential
+from .streaming import SessionPool
 
 
 class Warmed(NamedTuple):
@@ -77,7 +78,7 @@ def _exercise(model):
     """Run a model in every way, on zeros."""
     inputs = [np.zeros([FREE if n is None else n for n in (1, *t.shape[1:])], t.dtype) for t in model.inputs]
     model.predict(inputs)
-    for use in (_predict_masked, _step):
+    for use in (_predict_masked, _step, _step_in_pool):
         with contextlib.suppress(InputError):  # not every model takes masks, or can be stepped
             use(model, inputs)
     model.reset_states()
@@ -92,3 +93,7 @@ def _step(model, inputs):
     temporal = model.step_plan.inputs
     x_t = [x[:, 0] if is_temporal else x for x, is_temporal in zip(inputs, temporal, strict=True)]
     model.step(x_t if len(x_t) > 1 else x_t[0], model.initial_state())
+
+
+def _step_in_pool(model, inputs):
+    SessionPool(model, 1).predict(0, [x[0] for x in inputs])

@@ -110,6 +110,25 @@ def run_gates(guarded, cell, x_t, states):
     return [h, c]
 
 
+def run_blocks(guarded, packed, slots, x, states, outputs):
+    """Run the kernel over rows whose states are in slots of larger arrays; returns y and all states."""
+    from lstm_infer.kernels import blocks, fused
+    from lstm_infer.kernels.update import functions_of
+
+    cell, (rows, timesteps, features) = packed.cell.value, x.shape
+    numbers = (timesteps, features, packed.units, outputs, blocks.ROWS_AT_ONCE, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0)
+    job = fused.Job(*numbers, *functions_of(packed.cell), 0, 0)
+    at = fused.layout.py_func(cell.wide, cell.grain, cell.slots, job)
+    own = guarded.empty(-(-at.own // 16) * 16 + 16 + at.shared, alignment=64)
+    states = [guarded.empty(state.shape, values=state) for state in states]
+    y = guarded.empty((rows, outputs, packed.units))
+    numbers = guarded.empty(len(job), np.int64, values=job)
+    arguments = guarded.given(packed.weights), numbers, guarded.given(slots), guarded.given(x), states[0], states[-1]
+    blocks.compiled()(fused.function(packed.loop), *arguments, y, own, 0, rows)
+    guarded.check()
+    return y, states
+
+
 def run_dense(guarded, packed, x):
     """Run the kernel of a Dense layer; returns y."""
     from lstm_infer.kernels import dense
@@ -170,6 +189,28 @@ def check_sequences(kind, at_end):
                 same([ours[:, 0]], final[:1])
 
 
+def check_blocks(kind, at_end):
+    """The same rows in slots, of which no other may change."""
+    import reference
+
+    import lstm_infer as li
+
+    rng = np.random.default_rng(3)
+    for (units, features), rows, timesteps in itertools.product(SIZES[::2], (1, 7, 65, 130), (1, 5)):
+        print("blocks", kind, at_end, units, features, rows, timesteps, flush=True)
+        cell = reference.CELLS[kind]
+        layer = getattr(li, cell.name)(units, return_sequences=True, return_state=True, **cell.arguments)
+        layer.set_weights(reference.random_weights(kind, features, units))
+        x = rng.normal(size=(rows, timesteps, features)).astype(np.float32)
+        states = list(rng.normal(size=(cell.states, rows + 9, units)).astype(np.float32))
+        slots = rng.permutation(rows + 9)[:rows]
+        y, *final = layer(x, initial_state=[state[slots] for state in states])
+        ours, new = run_blocks(Guarded(at_end), layer.cell.packed, slots, x, states, timesteps)
+        for state, rows_of_it in zip(states, final, strict=True):
+            state[slots] = rows_of_it
+        same([ours, *new], [y, *states])
+
+
 def check_gates(at_end):
     import reference
 
@@ -200,6 +241,7 @@ if __name__ == "__main__":
     for at_end in (True, False):
         for kind in ("lstm", "gru", "gru_before", "simple_rnn"):
             check_sequences(kind, at_end)
+            check_blocks(kind, at_end)
         check_gates(at_end)
         check_dense(at_end)
     print("done")

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lstm_infer"
 
 PEERS = {"onnx", "onnxruntime", "openvino", "torch", "tensorflow", "tf_keras"}
 
+SERVE = {"starlette", "uvicorn", "orjson", "prometheus_client", "httpx", "websockets"}
+
 MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the standard library
     "errors": set(),
     "spec": {"numpy"},
@@ -30,17 +32,23 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
         "errors", "layers", "graph", "stepping", "chains", "inputs", "summary", "streaming", "loading", "threads",
         "numpy", "tqdm",
     },
-    "streaming": {"errors", "layers", "chains", "model", "numpy"},
+    "streaming": {"errors", "layers", "chains", "inputs", "model", "numpy"},
     "assembly": {"errors", "spec", "layers", "model"},
     "loading": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "model", "numpy"},
     "custom": {"errors", "layers", "kernels", "numpy"},
     "inspection": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "loading", "summary", "numpy"},
     "verify": {"errors", "layers", "numpy"},
     "batch": {"errors", "numpy"},
-    "bench": {"arguments", "errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},
-    "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
-    "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "inspection"},
-    "warmup": {"errors", "kernels", "layers", "model", "numpy"},
+    "bench": {
+        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "numpy", "numba",
+        "llvmlite", "matplotlib",
+    },
+    "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
+    "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "inspection", "serve"},
+    "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
+    "serve": SERVE | {
+        "arguments", "errors", "inputs", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
+    },
     "__init__": set(),
     "__main__": {"cli"},
 }

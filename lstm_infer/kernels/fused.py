@@ -135,6 +135,11 @@ def _row(job, r):
 
 
 @inner
+def _state_row(job, r):
+    return read(job.slots, _row(job, r)) if job.slots != 0 else _row(job, r)
+
+
+@inner
 def _count(job, r):
     return read(job.order, job.rows + r) if job.order != 0 else job.timesteps
 
@@ -166,7 +171,7 @@ def _y_of(job, r, n):
 def _copy_state(cell, job, at, work, r, half, h, c, is_store):
     """Bring this thread's units of row r's state from h and c to the scratch, or back."""
     column, n = at.first * LANES, min(job.units - at.first * LANES, at.vectors * LANES)
-    outside, inside = 4 * (_row(job, r) * job.units + column), half + 4 * (at.h + r * at.row + column)
+    outside, inside = 4 * (_state_row(job, r) * job.units + column), half + 4 * (at.h + r * at.row + column)
     if is_store:
         copy(inside, h + outside, n)
     else:
@@ -336,7 +341,7 @@ def sequence(cell, weights, job, x, h, c, new_h, new_c, y, own):
         A `Job`.
     x : (rows, timesteps, features) array
     h : (rows, units) array
-        The initial state.
+        The initial state; of more rows, in any order, where the job has slots.
     c : (rows, units) array
         The same; anything where the cell has none.
     new_h, new_c : (rows, units) arrays, written
@@ -357,7 +362,7 @@ def sequence(cell, weights, job, x, h, c, new_h, new_c, y, own):
         read(numbers, 0), read(numbers, 1), read(numbers, 2), read(numbers, 3), read(numbers, 4),
         read(numbers, 5), read(numbers, 6), read(numbers, 7), read(numbers, 8), read(numbers, 9),
         read(numbers, 10), read(numbers, 11), read(numbers, 12), read(numbers, 13), read(numbers, 14),
-        read(numbers, 15), read(numbers, 16), read(numbers, 17), read(numbers, 18),
+        read(numbers, 15), read(numbers, 16), read(numbers, 17), read(numbers, 18), read(numbers, 19),
     )  # fmt: skip
     if job.array != 0 and not _fit(cell, job, x, h, c):
         return 0

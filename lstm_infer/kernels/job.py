@@ -43,6 +43,8 @@ class Job(NamedTuple):
         Addresses of the cell's functions (`update.functions_of`).
     array, float32 : int
         `address.KINDS` where x and the states are still to be checked (a single timestep), else 0.
+    slots : int
+        Address of an int64 for every row of x: where in h and c its state is. 0 where it is the same row there.
     """
 
     timesteps: int
@@ -64,6 +66,11 @@ class Job(NamedTuple):
     reset: int
     array: int
     float32: int
+    slots: int = 0
+
+
+ROWS, ROW, ODD, SLOTS = (Job._fields.index(name) for name in ("rows", "row", "odd", "slots"))
+"""Where these are, for whoever changes them from call to call."""
 
 
 class Layout(NamedTuple):

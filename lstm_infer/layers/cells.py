@@ -35,7 +35,7 @@ class _Cell(Layer):
         self.units, self.use_bias, self.implementation = int(units), use_bias, implementation
         self.given_activations = {"activation": activation}
         self.packed, self._steppers, self._made = None, {}, {}
-        self._is_ours = type(self) in (LSTMCell, GRUCell, SimpleRNNCell)  # whose methods nobody has overridden
+        self.is_ours = type(self) in (LSTMCell, GRUCell, SimpleRNNCell)  # whose methods nobody has overridden
         self.settle_activations()
 
     def settle_activations(self):
@@ -84,7 +84,7 @@ class _Cell(Layer):
 
     def __call__(self, inputs, *args, **kwargs):
         """Compute one timestep, or record a call on symbolic tensors."""
-        if self.packed is not None and self._is_ours and self.implementation == 2 and len(args) == 1 and not kwargs:
+        if self.packed is not None and self.is_ours and self.implementation == 2 and len(args) == 1 and not kwargs:
             try:
                 steppers = self._steppers  # another thread may put others in their place
                 stepper = steppers.get(len(inputs))

@@ -1,11 +1,12 @@
-"""Streams: a model together with the state it carries from one call to the next."""
+"""One stream: a model together with the state it carries from one call to the next."""
 
 import numpy as np
 
-from .chains import Chain
-from .errors import InputError
-from .layers.base import Context
-from .model import WHOLE, check_batch_size, renew_lock
+from ..chains import Chain
+from ..errors import InputError
+from ..layers.base import Context
+from ..model import WHOLE, check_batch_size, renew_lock
+from . import statefile
 
 
 class Session:
@@ -85,6 +86,54 @@ class Session:
                 raise InputError(f"found {arrays!r:.80} as the state of layer '{name}', expected a list of arrays")
         with self._lock:
             self._states = {layers[name]: [array.copy() for array in arrays] for name, arrays in state.items()}
+
+    def copy(self):
+        """Return another session of the same model that goes on from here."""
+        other = type(self)(self.model)
+        other.state = self.state
+        return other
+
+    def save(self, path):
+        """Write the state to a file (npz), which is then whole or as it was before.
+
+        Parameters
+        ----------
+        path : str or PathLike
+        """
+        state = self.state.items()
+        statefile.write(path, {f"{name}/{n}": array for name, arrays in state for n, array in enumerate(arrays)})
+
+    def load(self, path):
+        """Go on from a state that `save` wrote, in this process or another.
+
+        Parameters
+        ----------
+        path : str or PathLike
+
+        Raises
+        ------
+        LoadError
+            It is no such file, or it is damaged.
+        InputError
+            It is the state of another model.
+        """
+        state = {}
+        for name, array in statefile.read(path).items():
+            layer, _, number = name.rpartition("/")
+            arrays = state.setdefault(layer, [])
+            if number != str(len(arrays)):
+                raise InputError(f"{path}: found an array '{name}', expected the states of a session")
+            arrays.append(array)
+        layers = {"/".join(place): layer for place, layer in self.model.walk()}
+        for name, arrays in state.items():
+            layer = layers.get(name)
+            initial = getattr(layer, "get_initial_state", None)
+            if initial is None:
+                raise InputError(f"{path}: found the state of layer '{name}', which the model does not have")
+            expected = [(zero.shape[1:], zero.dtype) for zero in initial(1)]
+            if [(array.shape[1:], array.dtype) for array in arrays] != expected:
+                raise InputError(f"{path}: found states of layer '{name}' that do not fit it, expected {expected}")
+        self.state = state
 
     def _context(self, **given):
         if self.model.is_stateful:

@@ -1,0 +1,101 @@
+"""Continuous batching beside padding: how many sequences a second at what latency.
+
+``python -m lstm_infer.bench.serving --peer PYTHON`` measures the scheduler of this package in this process, and ONNX
+Runtime behind a dynamic batcher that pads in another, whose interpreter has onnx and onnxruntime. LSTM(512), lengths
+geometric with mean 32 and at most 128, Poisson arrivals, no HTTP. Every configuration of the peer is tried at every
+rate; its best one counts.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ..arguments import positive, seconds
+from ..layers import LSTM, Input
+from ..model import Sequential
+from ..serve.scheduler import Scheduler
+from .workers import openloop
+
+UNITS, FEATURES = 512, 128
+RATES = [round(100 * 1.25**n) for n in range(16)]
+LIMITS = (0.05, 0.1, 0.2, 0.4)
+"""p99 in seconds at which the highest rates are compared; beyond the last one a sweep ends."""
+GIVE_UP = LIMITS[-1]
+CONFIGURATIONS = [
+    (most, instances, threads, is_sorted)
+    for most in (8, 16, 32, 64)
+    for instances, threads in ((1, 2), (2, 1))
+    for is_sorted in (False, True)
+]
+
+
+def measure(threads, duration, rates=RATES, give_up=GIVE_UP, units=UNITS, features=FEATURES):
+    """Return (rate, p50, p99) of ascending rates for this package's scheduler."""
+    random = np.random.default_rng(0)
+    model = Sequential([Input((None, features)), LSTM(units)])
+    shapes = [(features, 4 * units), (units, 4 * units), (4 * units,)]
+    model.set_weights([random.normal(size=shape) * 0.05 for shape in shapes])
+
+    def make():
+        scheduler = Scheduler(model, queue=1 << 20, threads=threads)
+
+        def submit(x, end):
+            scheduler.submit(x[None]).add_done_callback(lambda future: end())
+
+        return submit, scheduler.close
+
+    return openloop.sweep(make, features, rates, duration, give_up)
+
+
+def measure_peer(python, duration, configurations, rates=RATES, give_up=GIVE_UP, units=UNITS, features=FEATURES):
+    """Return the peer's configurations, each with its (rate, p50, p99)."""
+    job = {"units": units, "features": features, "rates": rates, "seconds": duration, "give_up": give_up}
+    script = Path(__file__).parent / "workers" / "padding.py"
+    text = json.dumps({**job, "configurations": configurations})
+    done = subprocess.run([python, str(script)], input=text, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{python} {script} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def best_rate(found, limit):
+    """Return the highest rate at which p99 is within `limit`."""
+    return max((rate for rate, _, p99 in found if p99 <= limit), default=0.0)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m lstm_infer.bench.serving", description=__doc__)
+    parser.add_argument("--peer", metavar="PYTHON", help="an interpreter with onnx and onnxruntime")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--seconds", type=seconds, default=5.0, help="for each rate (5)")
+    parser.add_argument("--quick", action="store_true", help="only two configurations of the peer")
+    options = parser.parse_args(arguments)
+    ours = measure(options.threads, options.seconds)
+    _print("this scheduler", ours)
+    if options.peer is None:
+        return 0
+    configurations = [(32, 2, 1, False), (32, 2, 1, True)] if options.quick else CONFIGURATIONS
+    peer = measure_peer(options.peer, options.seconds, configurations)
+    for result in peer:
+        most, instances, threads, is_sorted = result["configuration"]
+        how = "by length" if is_sorted else "as they come"
+        _print(f"ONNX Runtime, {instances} x {threads} threads, batches of {most}, {how}", result["rates"])
+    print(f"{'p99 within':>12} {'scheduler':>12} {'padding':>12} {'ratio':>7}")
+    for limit in LIMITS:
+        a, b = best_rate(ours, limit), max(best_rate(result["rates"], limit) for result in peer)
+        print(f"{1000 * limit:>9.0f} ms {a:>10.0f}/s {b:>10.0f}/s {a / b if b else np.inf:>7.2f}")
+    return 0
+
+
+def _print(name, found):
+    print(name)
+    for rate, p50, p99 in found:
+        print(f"{rate:>8.0f}/s   p50 {1000 * p50:8.1f} ms   p99 {1000 * p99:8.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What every request passes: a name of its own, the token, a line in the log; and whatever fails becomes an answer."""
+
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+
+log = logging.getLogger("lstm_infer.serve")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+OPEN = ("/v2/health/live", "/v2/health/ready")
+"""Paths that need no token: whoever starts servers looks there."""
+
+
+class Door:
+    """An ASGI application around another.
+
+    Parameters
+    ----------
+    app : callable
+    token : str or None
+        What callers must show.
+    metrics : Metrics
+    """
+
+    def __init__(self, app, token, metrics):
+        self._app, self._metrics = app, metrics
+        self._expected = None if token is None else f"bearer {token}".encode()
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        began, headers, status = time.perf_counter(), dict(scope["headers"]), 0
+        given = headers.get(b"x-request-id", b"")
+        id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = id
+
+        async def send_named(message):
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", id.encode())]}
+            await send(message)
+
+        if not self._is_allowed(scope, headers):
+            await _refuse(scope, send_named)
+        else:
+            await self._app(scope, receive, send_named)
+        if scope["type"] == "http":
+            self._metrics.count(_protocol(scope["path"]), status, began)
+        if log.isEnabledFor(logging.INFO):
+            milliseconds = round(1000 * (time.perf_counter() - began), 3)
+            line = {"id": id, "method": scope.get("method", "WEBSOCKET"), "path": scope["path"][:200]}
+            log.info("request", extra={"data": {**line, "status": status, "ms": milliseconds}})
+
+    def _is_allowed(self, scope, headers):
+        if self._expected is None or scope["path"] in OPEN:
+            return True
+        kind, _, rest = headers.get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(kind.lower() + b" " + rest.strip(), self._expected)
+
+
+async def _refuse(scope, send):
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": "a bearer token is missing or wrong"})
+        return
+    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"error":"found no bearer token, or a wrong one"}'})
+
+
+def _protocol(path):
+    start = path[1:].partition("/")[0]
+    return start if start in ("v1", "v2") else "other"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event and what belongs to it."""
+
+    def format(self, record):
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower(),
+            "event": record.getMessage(), **getattr(record, "data", {}),
+        }  # fmt: skip
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

@@ -1,0 +1,285 @@
+"""The models of a server: found in a file or folder, loaded, warmed, and replaced when their files change.
+
+    FOLDER/sunspots.h5              model 'sunspots', version 1
+    FOLDER/digits/digits.keras      model 'digits', version 1
+    FOLDER/weather/1/model.h5       model 'weather', version 1
+    FOLDER/weather/2/model.h5       ... and version 2, which callers get unless they ask for another
+    FOLDER/co2.json, co2.weights.h5 model 'co2': an architecture and its weights
+
+Of two files that give one name, the first in order of names counts.
+"""
+
+import hashlib
+import logging
+import re
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError, LSTMInferError
+from ..loading import load_model
+from .failures import Failure
+from .scheduler import Scheduler
+from .streams import Streams
+
+log = logging.getLogger("lstm_infer.serve")
+SUFFIXES = (".keras", ".h5", ".hdf5")
+STRANGE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Source(NamedTuple):
+    """Files of a model, and what of them would change if they did."""
+
+    path: Path
+    weights: Path | None
+    stamp: tuple
+
+
+class Served:
+    """One version of a model at work.
+
+    Attributes
+    ----------
+    name, version : str
+    model : Model
+    scheduler : Scheduler
+    streams : Streams or None
+        None where the model cannot be stepped.
+    source : Source
+    """
+
+    def __init__(self, name, version, source, settings):
+        self.name, self.version, self.source = name, version, source
+        self.model = load_model(source.path, weights=source.weights, threads=settings.threads)
+        self.model.check_ready()
+        self.streams = None
+        self.scheduler = Scheduler(self.model, settings.rows, settings.queue, settings.threads)
+        try:
+            if self.scheduler.mode == "continuous":
+                self.streams = Streams(
+                    self.model, settings.sessions, settings.idle, settings.queue, self.scheduler.model.threads
+                )
+            self._warm()
+        except BaseException:
+            self.close()
+            raise
+
+    def _warm(self):
+        """Compute a few zeros in every way a caller may, so that the first one does not wait for the compiler."""
+        for rows, timesteps in ((1, 1), (1, 2), (20, 3)):
+            x = [
+                np.zeros((rows, *(timesteps if n is None else n for n in tensor.shape[1:])), tensor.dtype)
+                for tensor in self.model.inputs
+            ]
+            try:
+                self.scheduler.submit(x).result()
+                if self.streams is not None:
+                    self.streams.submit("warm", [value[0] for value in x], starts=True, ends=True).result()
+            except InputError as error:  # some models want more timesteps than these
+                log.info("warming", extra={"data": {"model": self.name, "reason": str(error)}})
+
+    def close(self):
+        """Answer what is there, and end the threads."""
+        self.scheduler.close()
+        if self.streams is not None:
+            self.streams.close()
+
+
+class Repository:
+    """All models of a path.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A model file, or a folder of them.
+    settings : Settings
+    """
+
+    def __init__(self, path, settings):
+        self._path, self._settings = Path(path), settings
+        self._models, self._failed, self._seen = {}, {}, {}  # by (name, version): Served; (stamp, reason); Source
+        self._lock, self._stopped, self._thread = threading.Lock(), threading.Event(), None
+        self.is_ready = False
+
+    # ------------------------------------------------------------ asking
+    def get(self, name, version=None):
+        """Return the `Served` of a name: of its highest version unless one is given.
+
+        Raises
+        ------
+        Failure
+            There is none.
+        """
+        versions = {v: served for (n, v), served in list(self._models.items()) if n == name}
+        if not versions:
+            raise Failure(404, f"found no model {name!r:.80} here")
+        if version is None:
+            return versions[max(versions, key=int)]
+        if version not in versions:
+            raise Failure(404, f"found no version {version!r:.20} of model '{name}', only {sorted(versions, key=int)}")
+        return versions[version]
+
+    def all(self):
+        """Return every `Served`, in order."""
+        return [self._models[key] for key in sorted(self._models)]
+
+    def failed(self):
+        """Return what could not be loaded: reasons by (name, version)."""
+        return {key: reason for key, (_, reason) in sorted(self._failed.items())}
+
+    # ------------------------------------------------------------ loading
+    def start(self):
+        """Load all models; then look for changes now and then.
+
+        Raises
+        ------
+        FileNotFoundError
+        InputError
+            There is no model, or none could be loaded.
+        """
+        self._path.stat()
+        self.refresh(is_first=True)
+        if not self._models:
+            reasons = "; ".join(self.failed().values()) or f"{self._path}: found no model file, expected {SUFFIXES}"
+            raise InputError(reasons)
+        self._restore()
+        self.is_ready = True
+        if self._settings.poll > 0:
+            self._thread = threading.Thread(target=self._watch, name="lstm_infer reload", daemon=True)
+            self._thread.start()
+
+    def close(self):
+        """Answer what is there, keep the streams where that is wanted, and end all threads."""
+        self.is_ready = False
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+        for served in self.all():
+            served.close()
+        self.snapshot()
+        self._models.clear()
+
+    def _watch(self):
+        while not self._stopped.wait(self._settings.poll):
+            try:
+                self.refresh()
+                for served in self.all():
+                    if served.streams is not None:
+                        served.streams.pool.evict()
+                self.snapshot()
+            except Exception:  # noqa: BLE001  (a folder that is gone for a moment must not end the reloading)
+                log.exception("reload failed")
+
+    def refresh(self, is_first=False):
+        """Load what is new or has changed, and let go what is gone; requests on their way are answered."""
+        with self._lock:
+            found = {}
+            for key, source in find(self._path):
+                if found.setdefault(key, source) is not source and is_first:
+                    files = {"model": key[0], "used": found[key].path.name, "passed_over": source.path.name}
+                    log.warning("two files of one name", extra={"data": files})
+            for key, source in found.items():
+                served, failed = self._models.get(key), self._failed.get(key)
+                is_known = (served and served.source == source) or (failed and failed[0] == source)
+                is_settled = is_first or self._seen.get(key) == source  # not just being written
+                if not is_known and is_settled:
+                    self._load(key, source)
+            for key in [key for key in self._models if key not in found]:
+                log.info("removed", extra={"data": {"model": key[0], "version": key[1]}})
+                self._models.pop(key).close()
+            self._failed = {key: value for key, value in self._failed.items() if key in found}
+            self._seen = found
+
+    def _load(self, key, source):
+        name, version = key
+        try:
+            served = Served(name, version, source, self._settings)
+        except (LSTMInferError, OSError, MemoryError) as error:
+            self._failed[key] = source, str(error)
+            log.error("not loaded", extra={"data": {"model": name, "version": version, "reason": str(error)}})
+            return
+        self._failed.pop(key, None)
+        old = self._models.get(key)
+        if old is not None and old.streams is not None and served.streams is not None:
+            old.streams.close()  # callers that come in this moment find it closed, and ask for the new one
+            try:
+                served.streams.pool.adopt(old.streams.pool)
+            except InputError as error:
+                log.warning("streams ended", extra={"data": {"model": name, "reason": str(error)}})
+        self._models[key] = served
+        if old is not None:
+            old.close()
+        how = {"mode": served.scheduler.mode, "reason": served.scheduler.reason}
+        log.info("loaded", extra={"data": {"model": name, "version": version, **how}})
+
+    # ------------------------------------------------------------ streams on disk
+    def snapshot(self):
+        """Write the streams of all models to the folder of snapshots, if there is one."""
+        for served, path in self._snapshots():
+            try:
+                served.streams.pool.save(path)
+            except OSError as error:
+                log.error("no snapshot", extra={"data": {"model": served.name, "reason": str(error)}})
+
+    def _restore(self):
+        for served, path in self._snapshots():
+            try:
+                served.streams.pool.restore(path)
+                log.info("streams", extra={"data": {"model": served.name, "restored": len(served.streams.pool)}})
+            except FileNotFoundError:
+                pass
+            except LSTMInferError as error:
+                log.error("streams not restored", extra={"data": {"model": served.name, "reason": str(error)}})
+
+    def _snapshots(self):
+        if self._settings.snapshots is None:
+            return
+        folder = Path(self._settings.snapshots)
+        folder.mkdir(parents=True, exist_ok=True)
+        for served in self.all():
+            if served.streams is not None:
+                yield served, folder / f"{served.name}@{served.version}.npz"
+
+
+def find(path):
+    """Yield ((name, version), `Source`) of every model of a file or folder."""
+    if path.is_file():
+        yield (_name(path.stem), "1"), _source(path)
+        return
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file() and _is_model(entry):
+            yield (_name(entry.stem), "1"), _source(entry)
+        elif entry.is_dir():
+            inside = sorted(entry.iterdir())
+            versions = [folder for folder in inside if folder.is_dir() and folder.name.isdecimal()]
+            for folder in versions or [entry]:
+                models = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_model(file)]
+                if models:
+                    yield (_name(entry.name), str(int(folder.name)) if versions else "1"), _source(models[0])
+
+
+def _is_model(path):
+    if path.suffix == ".json":
+        return _weights_of(path) is not None
+    return path.suffix in SUFFIXES and not path.name.endswith(".weights.h5") and not path.name.startswith(".")
+
+
+def _weights_of(path):
+    weights = path.with_name(f"{path.stem}.weights.h5")
+    return weights if path.suffix == ".json" and weights.is_file() else None
+
+
+def _name(text):
+    """Return the name of a model: what of a file's name needs no quoting in a URL."""
+    name = STRANGE.sub("_", text).lstrip("._-")
+    return name[:128] or hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _source(path):
+    weights = _weights_of(path)
+    states = [file.stat() for file in (path, weights) if file is not None]
+    return Source(path, weights, tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in states))

@@ -1,0 +1,109 @@
+"""What callers of a scheduler give and get: requests, rows of them, and the ways in which they can fail."""
+
+import contextlib
+import threading
+from concurrent.futures import Future, InvalidStateError
+
+import numpy as np
+
+from ..errors import InputError, LSTMInferError
+from ..inputs import pack, take
+
+
+class QueueFullError(LSTMInferError):
+    """There are too many requests already; ``retry_after`` is an estimate of the seconds until there is room."""
+
+    def __init__(self, message, retry_after):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineError(LSTMInferError):
+    """The time a request may take is over."""
+
+
+class ClosedError(LSTMInferError):
+    """The scheduler accepts no more requests."""
+
+
+class Request:
+    """Some sequences of equal length that are answered together.
+
+    Attributes
+    ----------
+    values : list of arrays
+        One per input, checked and cast: (rows, timesteps, ...) or (rows, ...).
+    rows, timesteps : int
+    taken, left : int
+        Rows that are computed or were, and those that are not done yet.
+    begun, deadline : float
+        By the scheduler's clock; the latter infinity where there is none.
+    future : concurrent.futures.Future
+    is_over : bool
+        Whether it is answered, or nobody waits for an answer any more.
+    """
+
+    __slots__ = (
+        "values", "rows", "timesteps", "taken", "left", "begun", "deadline", "future", "is_over", "_model", "_outputs",
+        "_lock",
+    )  # fmt: skip
+
+    def __init__(self, model, x, temporal, begun, deadline):
+        self.values, _ = take(model, x, None, None)
+        self.rows, self.begun, self.deadline = len(self.values[0]), begun, deadline
+        self.timesteps = _timesteps(self.values, temporal)
+        self.future, self.taken, self.left, self.is_over = Future(), 0, self.rows, False
+        self._model, self._outputs, self._lock = model, [None] * len(model.outputs), threading.Lock()
+
+    def is_of_no_use(self, now):
+        """Whether nobody waits for the answer: it is over, late, or cancelled."""
+        return self.is_over or self.deadline <= now or self.future.cancelled()
+
+    def keep(self, number, rows, place, y):
+        """Keep answers of output `number`: of a row (or some) at the timesteps `place`, or all there is where None."""
+        if self._outputs[number] is None:
+            with self._lock:  # rows of a request may be computed in several threads
+                if self._outputs[number] is None:
+                    shape = y.shape if isinstance(rows, int) else y.shape[1:]
+                    shape = shape if place is None else (self.timesteps, *shape[1:])
+                    self._outputs[number] = np.empty((self.rows, *shape), y.dtype)
+        self._outputs[number][rows if place is None else (rows, place)] = y
+
+    def finish_row(self):
+        """Count a row as done; return whether it was the last one."""
+        with self._lock:
+            self.left -= 1
+            return self.left == 0
+
+    def answer(self):
+        """Return the outputs in the model's own structure."""
+        return pack(self._model, self._outputs)
+
+    def end(self, error=None):
+        """Answer, with an error if there is one; a caller that has cancelled hears nothing."""
+        with contextlib.suppress(InvalidStateError):
+            if self.future.cancelled():
+                pass
+            elif error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(self.answer())
+        self._outputs = None
+
+
+class Row:
+    """One sequence of a request on its way: which it is, its inputs, its slot, and how many timesteps are done."""
+
+    __slots__ = ("request", "index", "values", "slot", "done")
+
+    def __init__(self, request, index):
+        self.request, self.index, self.slot, self.done = request, index, -1, 0
+        self.values = [value[index] for value in request.values]
+
+
+def _timesteps(values, temporal):
+    """Return the timesteps of the inputs that have time: 1 where none has."""
+    lengths = {value.shape[1] for value, is_temporal in zip(values, temporal, strict=True) if is_temporal}
+    if len(lengths) > 1 or 0 in lengths:
+        raise InputError(f"found {sorted(lengths)} timesteps, expected the same number from 1 in every input")
+    return max(lengths, default=1)

@@ -1,0 +1,130 @@
+"""TensorFlow Serving's REST interface: rows (``instances``) and columns (``inputs``).
+
+https://www.tensorflow.org/tfx/serving/api_rest. Bytes and dicts only, as in ``inference``. Rows of one request may be
+of different length here, which TensorFlow Serving does not allow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..layers.structure import flatten
+from .failures import Failure
+from .inference import as_array, dump, output_names, parse
+
+DTYPES = {"f": "DT_FLOAT", "d": "DT_DOUBLE", "i": "DT_INT32", "l": "DT_INT64", "?": "DT_BOOL", "q": "DT_INT64"}
+
+
+class Question(NamedTuple):
+    """A request to predict.
+
+    Attributes
+    ----------
+    batches : list of list of arrays
+        What is to be predicted: one batch, or one of a single row for every row where they are of different length.
+    is_row : bool
+        Whether the answer is in rows.
+    """
+
+    batches: list
+    is_row: bool
+
+
+def read(body, model):
+    """Return the `Question` in a request's body.
+
+    Raises
+    ------
+    Failure
+        It is no such request.
+    """
+    request = parse(body)
+    if request.get("signature_name", "serving_default") != "serving_default":
+        raise Failure(400, f"found signature_name {request['signature_name']!r:.80}, expected 'serving_default'")
+    if ("instances" in request) == ("inputs" in request):
+        raise Failure(400, f"found {sorted(request)!s:.80}, expected either instances or inputs")
+    if "inputs" in request:
+        return Question([_columns(request["inputs"], model)], False)
+    return Question(_rows(request["instances"], model), True)
+
+
+def write(question, model, answers):
+    """Return the body of an answer to a question, given what the model returned for every batch."""
+    names, flat = output_names(model), [flatten(y) for y in answers]
+    if not question.is_row:
+        [arrays] = flat
+        arrays = [np.ascontiguousarray(array) for array in arrays]
+        return dump({"outputs": arrays[0] if len(names) == 1 else dict(zip(names, arrays, strict=True))})
+    rows = [row for arrays in flat for row in zip(*arrays, strict=True)]
+    rows = [[np.ascontiguousarray(value) for value in row] for row in rows]
+    return dump({"predictions": [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]})
+
+
+def status(served):
+    """Return the status of some versions of a model."""
+    error = {"error_code": "OK", "error_message": ""}
+    states = [{"version": one.version, "state": "AVAILABLE", "status": error} for one in served]
+    return {"model_version_status": states}
+
+
+def metadata(served):
+    """Return a model's metadata."""
+
+    def describe(names, tensors):
+        return {
+            name: {
+                "dtype": DTYPES.get(tensor.dtype.char, "DT_INVALID"),
+                "tensor_shape": {
+                    "dim": [{"size": str(-1 if n is None else n), "name": ""} for n in (None, *tensor.shape[1:])],
+                    "unknown_rank": False,
+                },
+                "name": name,
+            }
+            for name, tensor in zip(names, tensors, strict=True)
+        }
+
+    model = served.model
+    signature = {
+        "inputs": describe(model.input_names, model.inputs),
+        "outputs": describe(output_names(model), model.outputs),
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": served.name, "signature_name": "", "version": served.version},
+        "metadata": {"signature_def": {"signature_def": {"serving_default": signature}}},
+    }
+
+
+def _columns(inputs, model):
+    names = model.input_names
+    if not isinstance(inputs, dict):
+        if len(names) > 1:
+            raise Failure(400, f"found inputs without names, expected {names}")
+        inputs = {names[0]: inputs}
+    return [as_array(value, name) for name, value in _by_name(inputs, names)]
+
+
+def _rows(instances, model):
+    names = model.input_names
+    if not isinstance(instances, list) or not instances:
+        raise Failure(400, "found instances that are no list of one or more")
+    if isinstance(instances[0], dict) or len(names) > 1:
+        if not all(isinstance(instance, dict) for instance in instances):
+            raise Failure(400, f"found instances without names, expected objects with {names}")
+        columns = list(zip(*([value for _, value in _by_name(row, names)] for row in instances), strict=True))
+    else:
+        columns = [instances]
+    if all(len(set(map(_length, column))) == 1 for column in columns):
+        return [[as_array(list(column), name) for column, name in zip(columns, names, strict=True)]]
+    rows = zip(*columns, strict=True)
+    return [[as_array(v, name)[None] for v, name in zip(row, names, strict=True)] for row in rows]
+
+
+def _length(value):
+    return len(value) if isinstance(value, list) else -1
+
+
+def _by_name(values, names):
+    if sorted(values) != sorted(names):
+        raise Failure(400, f"found inputs {sorted(values)!s:.200}, expected {names}")
+    return [(name, values[name]) for name in names]

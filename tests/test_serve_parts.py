@@ -1,0 +1,173 @@
+"""The parts of the server that need no extra: streams behind a queue, the folder of models, bodies, failures."""
+
+import asyncio
+import gzip
+import threading
+import zlib
+
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.errors import InputError
+from lstm_infer.serve import failures, repository
+from lstm_infer.serve.bodies import read_body, unpack
+from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
+from lstm_infer.serve.settings import MissingExtraError, Settings, need
+from lstm_infer.serve.streams import SequenceError, Streams
+from lstm_infer.streaming import CapacityError
+
+RANDOM = np.random.default_rng(3)
+
+
+@pytest.fixture
+def model():
+    model = li.Sequential([li.Input((None, 5)), li.LSTM(12, return_sequences=True), li.Dense(3)])
+    shapes = [shape for layer in model.holders() for shape in layer.expected_shapes.values()]
+    model.set_weights([RANDOM.normal(size=shape) * 0.3 for shape in shapes])
+    return model
+
+
+@pytest.fixture
+def streams(model):
+    streams = Streams(model, capacity=40, queue=1000)
+    yield streams
+    streams.close()
+
+
+def hold_up(streams, monkeypatch):
+    """Keep the thread from computing until the event is set."""
+    event, inner = threading.Event(), streams._compute
+    monkeypatch.setattr(streams, "_compute", lambda pieces: (event.wait(30), inner(pieces)))
+    return event
+
+
+def test_streams_of_many_callers(streams, model):
+    x = RANDOM.normal(size=(30, 40, 5))
+    edges = [[0, *np.sort(RANDOM.choice(np.arange(1, 40), 6, replace=False)).tolist(), 40] for _ in range(30)]
+    futures = [[] for _ in range(30)]
+    for n in range(7):
+        for row in RANDOM.permutation(30).tolist():
+            piece = x[row, edges[row][n] : edges[row][n + 1]]
+            futures[row].append(streams.submit(f"s{row}", piece, starts=n == 0, ends=n == 6))
+    found = np.stack([np.concatenate([future.result(30) for future in row]) for row in futures])
+    assert (found == model.predict(x)).all()
+    assert len(streams.pool) == 0
+
+
+def test_a_piece_must_follow_another(streams):
+    x = RANDOM.normal(size=(2, 5))
+    with pytest.raises(SequenceError, match="does not exist"):
+        streams.submit("a", x).result(30)
+    first = streams.submit("a", x, starts=True).result(30)
+    streams.submit("a", x).result(30)
+    assert (streams.submit("a", x, starts=True, ends=True).result(30) == first).all()
+    with pytest.raises(SequenceError):
+        streams.submit("a", x).result(30)
+
+
+def test_one_piece_too_many_spoils_no_other(model, monkeypatch):
+    streams, x = Streams(model, capacity=3), RANDOM.normal(size=(1, 5))
+    event = hold_up(streams, monkeypatch)
+    futures = [streams.submit(n, x, starts=True) for n in range(6)]
+    event.set()
+    errors = [future.exception(30) for future in futures]
+    assert sum(error is None for error in errors) == 3 == len(streams.pool)
+    assert all(isinstance(error, CapacityError) for error in errors if error is not None)
+    streams.close()
+
+
+def test_the_queue_of_streams_is_limited_and_closed(model, monkeypatch):
+    streams, x = Streams(model, queue=2), RANDOM.normal(size=(1, 5))
+    event = hold_up(streams, monkeypatch)
+    kept = [streams.submit(0, x, starts=True)]
+    with pytest.raises(QueueFullError):
+        while True:
+            kept.append(streams.submit(len(kept), x, starts=True))
+    with pytest.raises(InputError, match="found shape"):
+        streams.submit("b", x[:, :3])
+    assert kept[-1].cancel()
+    event.set()
+    assert all(future.result(30).shape == (1, 3) for future in kept[:-1])
+    streams.close()
+    with pytest.raises(ClosedError):
+        streams.submit(0, x)
+    assert len(streams.pool) == len(kept) - 1, "the pool stays"
+
+
+def test_models_are_found_by_name_and_version(tmp_path):
+    for name in (
+        "a.h5", "b.keras", "c/c.h5", "d/1/x.h5", "d/03/y.keras", "d/notes/z.h5", "e.json", "e.weights.h5", "f.json",
+        ".hidden.h5", "notes.txt", "empty/readme", "g.h5/1/m.hdf5", "we ird.h5",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = {key: str(source.path.relative_to(tmp_path)) for key, source in repository.find(tmp_path)}
+    assert found == {
+        ("a", "1"): "a.h5", ("b", "1"): "b.keras", ("c", "1"): "c/c.h5", ("d", "1"): "d/1/x.h5",
+        ("d", "3"): "d/03/y.keras", ("e", "1"): "e.json", ("g.h5", "1"): "g.h5/1/m.hdf5",
+        ("we_ird", "1"): "we ird.h5",
+    }  # fmt: skip
+    [(key, source)] = repository.find(tmp_path / "we ird.h5")
+    assert key == ("we_ird", "1")
+    before = source.stamp
+    (tmp_path / "we ird.h5").write_bytes(b"more")
+    assert next(repository.find(tmp_path / "we ird.h5"))[1].stamp != before
+
+
+class Asked:
+    """A request whose body comes in chunks."""
+
+    def __init__(self, chunks, pause=0.0, **headers):
+        self._chunks, self._pause = chunks, pause
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def stream(self):
+        for chunk in self._chunks:
+            await asyncio.sleep(self._pause)
+            yield chunk
+
+
+def test_bodies():
+    settings = Settings(body=1000, body_seconds=0.05)
+
+    def read(*arguments, **more):
+        return asyncio.run(read_body(Asked(*arguments, **more), settings))
+
+    assert read([b"ab", b"", b"c"]) == b"abc"
+    assert read([gzip.compress(b"abc")], content_encoding="gzip") == b"abc"
+    assert read([zlib.compress(b"abc")], content_encoding="deflate") == b"abc"
+    for arguments, status in (
+        (([bytes(1001)],), 413), (([bytes(600)] * 2,), 413), (([b""], 5.0), 408), (([b"x"] * 20, 0.01), 408),
+    ):  # fmt: skip
+        with pytest.raises(failures.Failure) as error:
+            read(*arguments)
+        assert error.value.status == status
+    for more, status in (({"content_encoding": "br"}, 415), ({"content_length": "1001"}, 413)):
+        with pytest.raises(failures.Failure) as error:
+            read([b""], **more)
+        assert error.value.status == status
+    with pytest.raises(failures.Failure, match="cut short"):
+        unpack(gzip.compress(b"abc")[:-4], "gzip", settings)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("x"), 400), (SequenceError("x"), 409), (CapacityError("x"), 503), (ClosedError("x"), 503),
+        (QueueFullError("x", 2.5), 503), (DeadlineError("x"), 504), (failures.Failure(418, "x"), 418),
+    ],
+)  # fmt: skip
+def test_errors_have_a_status(error, status):
+    failure = failures.as_failure(error)
+    assert failure.status == status and failure.reason == "x"
+    assert status != 503 or int(failure.headers["retry-after"]) >= 1
+
+
+def test_faults_of_ours_are_no_answers():
+    assert failures.as_failure(RuntimeError("secret")) is None
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(MissingExtraError, match=r"needs no_such_package: pip install 'lstm-infer\[serve\]'"):
+        need("no_such_package")
