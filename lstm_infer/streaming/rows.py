@@ -8,7 +8,7 @@ import numpy as np
 
 from ..chains import line_of
 from ..errors import InputError
-from ..layers.base import Context, watchers
+from ..layers.base import Context, watch
 from ..layers.pooled import PooledLine, is_fused
 
 CHUNK_ROWS = 256
@@ -37,7 +37,7 @@ class Rows:
             for name, layer in self.plan.carried.items()
         }
         self._line = None
-        watchers.add(self)
+        watch(self)
 
     def forget(self):
         """Begin anew: some layer has changed."""
