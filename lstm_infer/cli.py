@@ -12,6 +12,7 @@ import time
 
 from . import __version__
 from .arguments import positive, seconds
+from .batch import command as batch
 
 EXAMPLES = """examples:
   lstm-infer summary model.h5
@@ -136,14 +137,8 @@ def _parser():
 
 
 def _add_predict(commands):
-    command = _command(commands, "predict", _predict, "compute a model's outputs for a file of data")
-    command.add_argument("input", metavar="INPUT", help="npy, npz or csv (one sample a row); - reads standard input")
-    command.add_argument("-o", "--output", metavar="FILE", default="-", help="npy, npz or csv; stdout unless given")
-    formats = ("npy", "npz", "csv")
-    command.add_argument("--input-format", choices=formats, help="instead of what the suffix says; - is csv")
-    command.add_argument("--output-format", choices=formats, help="instead of what the suffix says; - is csv")
-    command.add_argument("--batch-size", type=positive, metavar="N", help="rows that are computed together")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    command = _command(commands, "predict", _predict, "compute a model's outputs for files of data")
+    batch.add_arguments(command)
 
 
 def _add_summary(commands):
@@ -195,23 +190,7 @@ def _load(options):
 
 
 def _predict(options):
-    from .batch.files import format_of, read_inputs, write_outputs
-    from .layers.structure import flatten
-
-    format_of(options.output, options.output_format, "output")  # wrong usage is found before the work
-    model = _load(options)
-    inputs = read_inputs(options.input, options.input_format, model)
-    bar = sys.stderr.isatty() and not options.quiet
-    outputs = flatten(model.predict(inputs, batch_size=options.batch_size, verbose=1 if bar else 0))
-    check_stopped()
-    write_outputs(options.output, options.output_format, _output_names(model), outputs)
-    return 0
-
-
-def _output_names(model):
-    """The outputs' names, numbered where one layer makes several."""
-    names = model.output_names
-    return names if len(set(names)) == len(names) else [f"output_{n}" for n in range(len(names))]
+    return batch.run(options, _load)
 
 
 def _summary(options):
@@ -220,7 +199,7 @@ def _summary(options):
 
 
 def _verify(options):
-    from .batch.files import read_golden
+    from .batch.golden import read_golden
     from .verify import verify
 
     model = _load(options)

@@ -33,7 +33,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "streaming": {"errors", "layers", "chains", "model", "numpy"},
     "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
     "verify": {"errors", "layers", "numpy"},
-    "batch": {"errors", "numpy"},
+    "batch": {"arguments", "errors", "kernels", "layers", "model", "text", "numpy", "h5py", "tqdm", "pyarrow"},
     "bench": {"arguments", "errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},
     "workers": {"protocol", "lstm_infer", "numpy"} | PEERS,
     "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup"},
@@ -67,6 +67,14 @@ def test_imports(path):
     room = room_of(path)
     outside = set(imports_of(path)) - set(sys.stdlib_module_names) - {room, "__version__"}
     assert outside <= MAY_IMPORT[room], f"{room} may not import {outside - MAY_IMPORT[room]}"
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"), [("h5py", {"hdf5", "batch/hdf5.py"}), ("pyarrow", {"batch/tables.py"})]
+)
+def test_few_know_a_file_format(package, rooms):
+    users = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if package in imports_of(path)}
+    assert {user if user.startswith("batch") else room_of(PACKAGE / user) for user in users} == rooms
 
 
 def test_every_room_is_known():
