@@ -108,6 +108,8 @@ def predict_files(model, inputs, output, *, progress="quiet", kept=None, **setti
         raise InputError("a stateful model cannot resume: each row depends on all before it")
     feed = Feed(model, inputs, loaded)
     try:
+        if original.resume and not (feed.sources and all(source.is_file for source in feed.sources)):
+            raise InputError("resume needs input files: standard input, pipes and iterables cannot be read again")
         target = open_target(output, original, output_names(model), lambda: identity(model, feed.sources, original))
     except BaseException:
         feed.close()

@@ -82,9 +82,9 @@ def open_target(path, settings, names, identity):
 class _Rejects:
     """A file of JSON lines, one for each row that was skipped."""
 
-    def __init__(self, path, size):
+    def __init__(self, path, size, is_whole=False):
         self._path, self._file, self.size = path, None, size
-        if size or os.path.exists(path):
+        if not is_whole and (size or os.path.exists(path)):
             self._open()
 
     def _open(self):
@@ -138,9 +138,9 @@ class FileTarget:
         self.begins = not self.progress.samples and not self.progress.rejected
         if self.begins:
             _clear(self.folder)
-        self._rejects = _Rejects(self.folder / "rejected", self.progress.rejected_bytes)
         self._data = self.folder / "data"
         self.is_whole = self.progress.state == "whole"
+        self._rejects = _Rejects(self.folder / "rejected", self.progress.rejected_bytes, self.is_whole)
         self._writer = None if self.is_whole else self._open_writer(names)
         self._saved = time.monotonic()
 
