@@ -157,10 +157,16 @@ class _Parser:
         values = self.values[kept]
         columns = {name: values[:, c] for name, c in zip(wanted.numbers, self._column, strict=True)}
         for place, name in enumerate(wanted.others):
-            spans = self._spans[kept, place].tolist()
-            cells = [unquoted(text[begin:end].decode("utf-8", "replace")) for begin, end in spans]
-            columns[name] = np.array(cells, object)
+            columns[name] = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
         return columns
+
+    def _texts(self, text, begins, ends):
+        held = text[begins[0] : ends[-1]] if begins else b""
+        spans = zip(begins, ends, strict=True)
+        if held.isascii() and b'"' not in held:  # then a character is a byte
+            held, first = held.decode(), begins[0] if begins else 0
+            return [held[begin - first : end - first] for begin, end in spans]
+        return [unquoted(text[begin:end].decode("utf-8", "replace")) for begin, end in spans]
 
 
 def _unique(names):

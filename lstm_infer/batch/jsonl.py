@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..kernels.delimited import find_members, read_nested
+from ..kernels.delimited import find_members, read_lines, read_nested
 from .block import BLOCK_BYTES, Block, Ragged, Rejected
 from .reader import Reader, open_bytes, read_fully
 
@@ -55,6 +55,13 @@ class JsonlReader(Reader):
                 if not whole:
                     continue
                 rows = _Rows(text[:whole], wanted)
+                count, lines, column = rows.all_at_once()
+                if column is not None:
+                    if count:
+                        yield Block(str(self.source), {"": column}, np.arange(row, row + count))
+                    row, line = row + count, line + lines
+                    text = text[whole:]
+                    continue
                 for begin, end in rows.lines():
                     rows.read(str(self.source), row, line, begin, end)
                     row, line = row + rows.is_row, line + 1
@@ -74,14 +81,36 @@ class _Rows:
         self._columns = {name: [] for name in (*wanted.numbers, *wanted.others)}
         self.numbers, self.rejected, self.is_row = [], [], False
 
+    def _ends(self):
+        ends = np.flatnonzero(self._bytes == ord("\n"))
+        return ends if self._text.endswith(b"\n") else np.append(ends, len(self._text))
+
     def lines(self):
-        ends = np.flatnonzero(self._bytes == ord("\n")).tolist()
-        if not self._text.endswith(b"\n"):
-            ends.append(len(self._text))
         begin = 0
-        for end in ends:
+        for end in self._ends().tolist():
             yield begin, end
             begin = end + 1
+
+    def all_at_once(self):
+        """Return how many rows and lines there are, and all rows as a column; None if some are not plain arrays."""
+        if self._wanted.numbers != [""] or self._wanted.others:
+            return 0, 0, None
+        ends, shape = self._ends(), self._wanted.shapes[""]
+        about = np.zeros((len(ends), 9), np.int64)
+        if read_lines(self._bytes, ends, self._values, about) < len(ends):
+            return 0, 0, None
+        about = about[about[:, 0] > 0]
+        if not len(about):
+            return 0, len(ends), self._values[:0]
+        inner = about[0, 2 : 1 + len(shape)]
+        plain = (about[:, 0] == len(shape)).all() and (about[:, 2 : 1 + len(shape)] == inner).all()
+        if not plain or not _fits(inner, shape[1:]):
+            return 0, 0, None
+        lengths = about[:, 1]
+        values = self._values[: lengths.sum() * math.prod(inner)].reshape(-1, *inner)
+        if (lengths == lengths[0]).all():
+            return len(about), len(ends), values.reshape(len(about), lengths[0], *inner)
+        return len(about), len(ends), Ragged(values, lengths)
 
     def read(self, source, row, line, begin, end):
         """Read a line as a row, or note what is wrong with it."""

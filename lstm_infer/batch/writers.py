@@ -74,8 +74,8 @@ class CsvWriter(Writer):
     def _encoded(self, results):
         columns, formats, header = [], [], []
         for name, values in results.beside.items():
-            columns.append([_cell(value) for value in values.tolist()])
-            formats.append("%s")
+            columns.append(_cells(values))
+            formats.append("%s" if values.dtype.kind not in "biuf" else self._digits(values.dtype))
             header.append(_cell(name))
         for name, output in zip(self._names, results.outputs, strict=True):
             if isinstance(output, Ragged):
@@ -97,10 +97,26 @@ def _lists(column):
     return [column] if isinstance(column, list) else column.T.tolist()
 
 
+MARKS = ',"\n\r'
+"""What makes a cell need quotes."""
+
+
+def _cells(values):
+    """Return what stands beside predictions as numbers or as cells of CSV."""
+    if values.dtype.kind in "biuf":
+        return values.tolist()
+    values = values.tolist()
+    if set(map(type, values)) == {str}:
+        joined = "".join(values)
+        if not any(mark in joined for mark in MARKS):
+            return values
+    return [_cell(value) for value in values]
+
+
 def _cell(value):
     """Return a value as a cell of CSV."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (list, dict)) else str(value)
-    if not any(mark in text for mark in ',"\n\r'):
+    if not any(mark in text for mark in MARKS):
         return text
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([text])

@@ -38,20 +38,27 @@ def read_decimal(text, at, end):
     negative = at < end and text[at] == MINUS
     if negative or (at < end and text[at] == PLUS):
         at += 1
-    whole, digits, fraction, found, point = np.int64(0), 0, 0, 0, False
-    while at < end:
-        digit = np.int64(text[at]) - ZERO
-        if 0 <= digit <= 9:
-            whole = whole * 10 + digit if digits < MOST_DIGITS else whole
-            digits += 1 if whole > 0 else 0
-            fraction += 1 if point else 0
-            found += 1
-        elif text[at] == POINT and not point:
-            point = True
-        else:
-            break
+    begin, whole = at, np.int64(0)
+    while at < end and 0 <= np.int64(text[at]) - ZERO <= 9:
+        whole = whole * 10 + (np.int64(text[at]) - ZERO)
         at += 1
-    exponent, at, ended = _exponent(text, at, end)
+    digits, found, fraction = at - begin if whole > 0 else 0, at - begin, 0
+    if at < end and text[at] == POINT:
+        at += 1
+        begin = at
+        if whole == 0:  # zeros after the point are no digits of the whole number
+            while at < end and text[at] == ZERO:
+                at += 1
+        digits -= at
+        while at < end and 0 <= np.int64(text[at]) - ZERO <= 9:
+            whole = whole * 10 + (np.int64(text[at]) - ZERO)
+            at += 1
+        digits += at
+        fraction = at - begin
+        found += fraction
+    exponent, ended = 0, True
+    if at < end and (text[at] == LOWER_E or text[at] == UPPER_E):
+        exponent, at, ended = _exponent(text, at, end)
     if not ended or found == 0 or digits > MOST_DIGITS:
         return 0.0, at, False
     value, known = _scaled(whole, exponent - fraction)
@@ -60,9 +67,7 @@ def read_decimal(text, at, end):
 
 @kernel
 def _exponent(text, at, end):
-    """Return the exponent that may stand at `at`, where it ends, and whether it is a number."""
-    if at >= end or (text[at] != LOWER_E and text[at] != UPPER_E):
-        return 0, at, True
+    """Return the exponent whose letter stands at `at`, where it ends, and whether it is a number."""
     at += 1
     negative = at < end and text[at] == MINUS
     if negative or (at < end and text[at] == PLUS):

@@ -249,3 +249,41 @@ def read_nested(text, at, end, values, sizes):
             continue
         at += 1
     return 0
+
+
+@kernel
+def read_lines(text, ends, values, about):
+    """Read lines that are JSON arrays of numbers, up to the first that is not.
+
+    Parameters
+    ----------
+    text : uint8 array
+    ends : (n,) int64 array
+        Where each line ends.
+    values : float64 array, written
+        At least half as long as the text, and a little more.
+    about : (n, 9) int64 array, written
+        Of each line, the dimensions (0 where it is blank) and the shape.
+
+    Returns
+    -------
+    int
+        The lines read.
+    """
+    begin, filled = 0, 0
+    for line in range(ends.size):
+        end = ends[line]
+        while end > begin and (text[end - 1] == RETURN or text[end - 1] == SPACE or text[end - 1] == TAB):
+            end -= 1
+        begin = _skip_blanks(text, begin, end)
+        about[line, 0] = 0
+        if begin < end:
+            rank = read_nested(text, begin, end, values[filled:], about[line, 1:])
+            if rank == 0:
+                return line
+            about[line, 0], size = rank, 1
+            for axis in range(rank):
+                size *= about[line, 1 + axis]
+            filled += size
+        begin = ends[line] + 1
+    return ends.size
