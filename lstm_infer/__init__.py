@@ -29,10 +29,15 @@ _LAYERS = (
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 
+_ROOMS = ("batch", "text")
+"""Modules that are reached through the package, too."""
+
 __all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'lstm_infer' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -41,4 +46,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])

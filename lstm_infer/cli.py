@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   lstm-infer predict architecture.json data.csv --weights weights.h5
   cat data.csv | lstm-infer predict model.keras - > predictions.csv
   lstm-infer verify model.h5 golden.npz
+  lstm-infer generate model.keras "once upon a time " --tokenizer tokenizer.json
   lstm-infer bench model.h5 --threads 1
   LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5
 """
@@ -133,6 +134,8 @@ def _parser():
     _add_verify(commands)
     _add_bench(commands)
     _add_warmup(commands)
+    _add_generate(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -163,6 +166,26 @@ def _add_bench(commands):
 def _add_warmup(commands):
     text = "compile ahead the kernels of a model, or those of common layers"
     _command(commands, "warmup", _warmup, text, nargs="?")
+
+
+def _add_generate(commands):
+    command = _command(commands, "generate", _generate, "let a model of characters or words write on")
+    command.add_argument("prompt", metavar="PROMPT", help="the beginning; - reads standard input")
+    text = "JSON of a Keras Tokenizer, or a list of characters or words by id"
+    command.add_argument("--tokenizer", metavar="FILE", required=True, help=text)
+    command.add_argument("--length", type=positive, default=200, metavar="N", help="characters or words to write (200)")
+    command.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0: always the likeliest (1)")
+    command.add_argument("--seed", type=int, metavar="N", help="the same one writes the same text")
+
+
+def _add_completion(commands):
+    text = "print what lets a shell complete commands and options"
+    command = commands.add_parser("completion", help=text, description=text[0].upper() + text[1:] + ".",
+                                  epilog='examples:\n  source <(lstm-infer completion bash)\n'
+                                  "  lstm-infer completion fish > ~/.config/fish/completions/lstm-infer.fish",
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    command.add_argument("shell", choices=("bash", "zsh", "fish"))
+    command.set_defaults(command=_completion)
 
 
 def _command(commands, name, function, text, nargs=None):
@@ -235,6 +258,30 @@ def _warmup(options):
     if warmed.folder is None:
         return _say("found no folder of the user's own to keep kernels in: set LSTM_INFER_CACHE_DIR", 1)
     print(f"{warmed.kernels} kernels compiled in {time.perf_counter() - began:.1f} s, kept in {warmed.folder}")
+    return 0
+
+
+def _generate(options):
+    from .text import Tokenizer, generate
+
+    tokenizer = Tokenizer.load(options.tokenizer)
+    model = _load(options)
+    prompt = sys.stdin.read().rstrip("\n") if options.prompt == "-" else options.prompt
+    (ids,) = tokenizer.texts_to_sequences([prompt])
+    sys.stdout.write(prompt)
+    for new in generate(model, ids, options.length, options.temperature, options.seed):
+        check_stopped()
+        (piece,) = tokenizer.sequences_to_texts([[new]])
+        sys.stdout.write(piece if tokenizer.char_level or not piece else f" {piece}")
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0
+
+
+def _completion(options):
+    from .completion import script
+
+    print(script(options.shell, _parser()))
     return 0
 
 

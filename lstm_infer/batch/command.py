@@ -151,7 +151,7 @@ def _say_kept(kept):
 def _report(done, options):
     if done.rejected:
         where = f", see {done.rejected_file}" if done.rejected_file else ""
-        _say(f"{done.rejected:,} rows skipped{where}")
+        _say(f"{done.rejected:,} row{'' if done.rejected == 1 else 's'} skipped{where}")
     if options.stats:
         print(json.dumps(done._asdict()), file=sys.stderr, flush=True)
 
