@@ -33,7 +33,9 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "streaming": {"errors", "layers", "chains", "model", "numpy"},
     "loading": {"errors", "spec", "hdf5", "layouts", "layers", "model", "numpy"},
     "verify": {"errors", "layers", "numpy"},
-    "batch": {"arguments", "errors", "kernels", "layers", "model", "text", "numpy", "h5py", "tqdm", "pyarrow"},
+    "batch": {
+        "arguments", "errors", "kernels", "layers", "model", "text", "numpy", "h5py", "tqdm", "pyarrow", "distributed",
+    },
     "text": {"errors", "numpy"},
     "completion": set(),
     "bench": {"arguments", "errors", "graph", "layers", "kernels", "numpy", "numba", "llvmlite", "matplotlib"},

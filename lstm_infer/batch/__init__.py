@@ -8,7 +8,13 @@ of them work at once. Names are resolved when they are first used, so that ``lst
 
 import importlib
 
-_HOMES = {"predict_files": "job", "predict_batches": "job", "Done": "job", "Settings": "settings"}
+_HOMES = {
+    "predict_files": "job",
+    "predict_batches": "job",
+    "predict_on_cluster": "cluster",
+    "Done": "job",
+    "Settings": "settings",
+}
 
 __all__ = sorted(_HOMES)
 

@@ -88,8 +88,11 @@ class NpyReader(Reader):
     def blocks(self, wanted):
         with self._file:
             step = max(1, BLOCK_BYTES // max(1, self._stream.row_bytes))
-            for first in range(0, self.rows, step):
-                count = min(step, self.rows - first)
+            begin, end = self.source.part or (0, self.rows)
+            if begin and self._array is None:
+                self._file.seek(begin * self._stream.row_bytes, os.SEEK_CUR)
+            for first in range(begin, end, step):
+                count = min(step, end - first)
                 try:
                     part = self._stream.read(count) if self._array is None else self._array[first : first + count]
                 except ValueError as error:

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   lstm-infer predict model.keras reviews.csv --tokenizer tokenizer.json --text review --with-input id -o sentiment.csv
   lstm-infer predict model.h5 past=past.npy now=now.npy -o predictions.npz
   lstm-infer predict model.h5 archive.h5:/2024/x -o predictions.h5 --resume
+  lstm-infer predict /shared/model.h5 /shared/days -o /shared/predictions --dask tcp://scheduler:8786
   producer | lstm-infer predict model.h5 - --input-format jsonl --output-format jsonl | consumer
 
 Data may be larger than memory. A file under the target's name is always whole: until then its parts stand in a
@@ -79,6 +80,8 @@ def _add_manners(group):
     group.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what a bad row does (fail)")
     group.add_argument("--rejected", metavar="FILE", help="where skipped rows go (OUTPUT.rejected.jsonl)")
     group.add_argument("--resume", action="store_true", help="go on where a stopped run of the same job left off")
+    group.add_argument("--dask", metavar="ADDRESS", help="run on this Dask cluster; OUTPUT is a folder of parts then")
+    group.add_argument("--partition-rows", type=positive, metavar="N", help="rows of a part, on a cluster (131072)")
     group.add_argument("--stats", action="store_true", help="print rows/s and peak memory to stderr, as JSON")
     group.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -99,13 +102,22 @@ def run(options, load):
 
     settings = {name: getattr(options, name) for name in SETTINGS}
     settings["group_by"], settings["with_input"] = _names(options.group_by), _names(options.with_input)
-    format_of(options.output, options.output_format)  # wrong usage is found before the work
+    if not options.dask:
+        format_of(options.output, options.output_format)  # wrong usage is found before the work
     Settings(**settings)
     model = load(options)
     settings["columns"] = _columns(options.columns, model)
     inputs = _inputs(options.input, model)
     progress = "quiet" if options.quiet else "auto"
-    done = predict_files(model, inputs, options.output, progress=progress, kept=_say_kept, **settings)
+    if options.dask:
+        from .cluster import PARTITION_ROWS, predict_on_cluster
+
+        rows = options.partition_rows or PARTITION_ROWS
+        done = predict_on_cluster(
+            model, inputs, options.output, options.dask, partition_rows=rows, progress=progress, **settings
+        )
+    else:
+        done = predict_files(model, inputs, options.output, progress=progress, kept=_say_kept, **settings)
     _report(done, options)
     return 0
 

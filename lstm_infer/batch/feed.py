@@ -50,14 +50,15 @@ class Feed:
             self.sources = [source for sources in self._by_input.values() for source in sources]
             self._open_all()
             return
-        paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
-        if isinstance(paths, (list, tuple)) and all(isinstance(path, (str, os.PathLike)) for path in paths):
-            self.sources = [source for path in paths for source in find(path, settings.input_format)]
+        self._several = False
+        if isinstance(inputs, (str, os.PathLike)) or (isinstance(inputs, (list, tuple)) and _are_paths(inputs)):
+            paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+            self.sources = [source for path in paths for source in _sources(path, settings)]
             self._several = len(self.sources) > 1
             self._first = self._opened(self.sources[0]) if self.sources else None
         else:
-            self.sources, self._several = [], False
-            self._first = self._planned(IterableReader(paths, settings), model.inputs)
+            self.sources = []
+            self._first = self._planned(IterableReader(inputs, settings), model.inputs)
 
     def fraction(self):
         """Return how much has been read, from 0 to 1; None where nobody knows."""
@@ -113,7 +114,6 @@ class Feed:
     def _open_all(self):
         if self._settings.on_error == "skip":
             raise InputError("on_error='skip' cannot be used with a file for each input: rows would not match")
-        self._several = False
         tensors = {tensor.name: tensor for tensor in self._model.inputs}
         for name, sources in self._by_input.items():
             self._streams.append(self._stream(sources, tensors[name]))
@@ -130,6 +130,14 @@ class Feed:
                 yield from Assembler([tensor], its_plan, self._settings).samples(blocks)
 
         return samples()
+
+
+def _are_paths(inputs):
+    return all(isinstance(one, (str, os.PathLike, Source)) for one in inputs)
+
+
+def _sources(path, settings):
+    return [path] if isinstance(path, Source) else find(path, settings.input_format)
 
 
 def _by_input(model, inputs, settings):

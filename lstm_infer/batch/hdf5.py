@@ -47,16 +47,20 @@ class Hdf5Reader(Reader):
             raise ValueError(f"{dataset.name} has no rows")
         return dataset
 
+    def count(self, wanted):
+        rows = {name: len(self._datasets[name]) for name in [*wanted.numbers, *wanted.others]}
+        if len(set(rows.values())) > 1:
+            raise InputError(f"{self.source}: found different numbers of rows: {rows}")
+        return next(iter(rows.values()))
+
     def blocks(self, wanted):
         with self._file:
+            self.rows = rows = self.count(wanted)
             datasets = {name: self._datasets[name] for name in [*wanted.numbers, *wanted.others]}
-            rows = {name: len(dataset) for name, dataset in datasets.items()}
-            if len(set(rows.values())) > 1:
-                raise InputError(f"{self.source}: found different numbers of rows: {rows}")
-            self.rows = rows = next(iter(rows.values()))
             step = max(1, BLOCK_BYTES // max(1, sum(map(_row_bytes, datasets.values()))))
-            for first in range(0, rows, step):
-                last = min(rows, first + step)
+            begin, end = self.source.part or (0, rows)
+            for first in range(begin, end, step):
+                last = min(end, first + step)
                 try:
                     columns = {name: _column(dataset, first, last) for name, dataset in datasets.items()}
                 except (OSError, RuntimeError, ValueError) as error:

@@ -101,12 +101,16 @@ def predict_files(model, inputs, output, *, progress="quiet", kept=None, **setti
     ...     done.rows, np.load(f"{folder}/y.npy").shape
     (91, (91, 1))
     """
+    return predict_sources(model, inputs, output, _settings(settings), progress=progress, kept=kept)
+
+
+def predict_sources(model, inputs, output, original, progress="quiet", kept=None):
+    """Do what `predict_files` does, with `Settings`; inputs may be `Source` objects, too."""
     began, memory = time.monotonic(), Memory()
-    original = _settings(settings)
-    loaded = _loaded(original)
+    settings = loaded(original)
     if model.is_stateful and original.resume:
         raise InputError("a stateful model cannot resume: each row depends on all before it")
-    feed = Feed(model, inputs, loaded)
+    feed = Feed(model, inputs, settings)
     try:
         if original.resume and not (feed.sources and all(source.is_file for source in feed.sources)):
             raise InputError("resume needs input files: standard input, pipes and iterables cannot be read again")
@@ -119,8 +123,8 @@ def predict_files(model, inputs, output, *, progress="quiet", kept=None, **setti
     shown = make(progress, at.rows)
     try:
         if not target.is_whole:
-            _run(model, feed, target, loaded, shown, memory)
-        target.finish(lambda: Computer(model, loaded).empty())
+            _run(model, feed, target, settings, shown, memory)
+        target.finish(lambda: Computer(model, settings).empty())
     except (InputError, BrokenPipeError):
         target.discard()
         feed.close()
@@ -172,15 +176,15 @@ def predict_batches(model, batches, **settings):
     >>> [y.shape for y in predict_batches(model, (np.ones((n, 5, 1)) for n in (2, 3)))]
     [(2, 4), (3, 4)]
     """
-    loaded = _loaded(_settings(settings))
+    settings = loaded(_settings(settings))
     stop = threading.Event()
-    computer = Computer(model, loaded)
+    computer = Computer(model, settings)
 
     def computed(samples):
         for one in samples:
             yield list(computer.results(one))
 
-    feed = Feed(model, batches, loaded, coalesce=False)
+    feed = Feed(model, batches, settings, coalesce=False)
     try:
         for results in ahead(computed(ahead(feed.samples(), stop, abandon=True)), stop):
             found = [result.outputs for result in results if result.rows]
@@ -207,16 +211,16 @@ def _settings(given):
         raise InputError(str(error).replace("Settings.__init__() got", "found")) from None
 
 
-def _loaded(settings):
+def loaded(settings):
     """Return settings in which the files that they name are read."""
-    loaded = {}
+    read = {}
     if settings.scale is not None:
-        loaded["scale"] = Scaling(settings.scale)
+        read["scale"] = Scaling(settings.scale)
     if settings.tokenizer is not None:
         from ..text import Tokenizer
 
-        loaded["tokenizer"] = Tokenizer.load(settings.tokenizer)
-    return dataclasses.replace(settings, **loaded)
+        read["tokenizer"] = Tokenizer.load(settings.tokenizer)
+    return dataclasses.replace(settings, **read)
 
 
 def _run(model, feed, target, settings, shown, memory):

@@ -28,12 +28,15 @@ class Source(NamedTuple):
     inside : str or None
         The path of a dataset or group in an HDF5 file.
     gzipped : bool
+    part : tuple of int or None
+        The first row and the one after the last, where it is not all of them (npy and HDF5); for parquet, row groups.
     """
 
     path: str
     format: str
     inside: str | None = None
     gzipped: bool = False
+    part: tuple | None = None
 
     def __str__(self):
         return self.path if self.inside is None else f"{self.path}:{self.inside}"
@@ -67,7 +70,7 @@ def find(given, chosen=None):
     Examples
     --------
     >>> find("-")
-    [Source(path='-', format='csv', inside=None, gzipped=False)]
+    [Source(path='-', format='csv', inside=None, gzipped=False, part=None)]
     """
     given = os.fspath(given)
     if given == "-":

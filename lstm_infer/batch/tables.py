@@ -94,14 +94,21 @@ class ParquetReader(_TableReader):
         self.rows = self._file.metadata.num_rows
 
     def blocks(self, wanted):
-        first = 0
         columns = [*wanted.numbers, *wanted.others]
+        sizes = self.group_sizes()
+        begin, end = self.source.part or (0, len(sizes))
+        first = sum(sizes[:begin])
         with self._naming(), self._file:
-            batches = self._file.iter_batches(self._step(), columns=columns, use_threads=False)
+            groups = range(begin, end)
+            batches = self._file.iter_batches(self._step(), groups, columns=columns, use_threads=False)
             for batch in batches:
                 self.reached = first
                 yield self._block(batch, first, wanted)
                 first += batch.num_rows
+
+    def group_sizes(self):
+        """Return the number of rows of every row group."""
+        return [self._file.metadata.row_group(n).num_rows for n in range(self._file.metadata.num_row_groups)]
 
     def _step(self):
         size = sum(self._file.metadata.row_group(n).total_byte_size for n in range(self._file.metadata.num_row_groups))
