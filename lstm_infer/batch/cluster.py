@@ -80,12 +80,12 @@ def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITI
 
 
 def _connect(cluster):
+    if not isinstance(cluster, str):
+        return cluster, False
     try:
         from distributed import Client
     except ImportError:
         raise InputError("a cluster needs Dask: pip install 'lstm-infer[dask]'") from None
-    if not isinstance(cluster, str):
-        return cluster, False
     try:
         return Client(cluster, timeout="10s"), True
     except (OSError, ValueError) as error:
