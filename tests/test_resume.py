@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.batch import journal, predict_files, targets
+from lstm_infer.batch import journal, predict_files, spool, targets, writers
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 SUNSPOTS = MODELS / "sunspots.h5"
@@ -311,3 +311,47 @@ def test_broken_pipe(slow_job):
     process.stdout.close()
     process.communicate(timeout=60)
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5", "jsonl", "npy"])
+def test_disk_full_between_columns(tmp_path, model, lines, small_pieces, monkeypatch, suffix):
+    """What one column has got and another has not does not count."""
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    given = {"on_error": "skip", "index": suffix != "npy"}
+    predict_files(model, tmp_path / "x.csv", tmp_path / f"whole.{suffix}", **given)
+    real, left = (spool._Column.append, writers.Writer.write)[suffix in ("jsonl", "npy")], 0
+
+    def append(self, part):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            if suffix in ("jsonl", "npy"):
+                self._file.write(b"rubbish")
+            raise OSError(28, "No space left on device")
+        real(self, part)
+
+    monkeypatch.setattr(spool._Column, "append", append if suffix in ("npz", "h5") else spool._Column.append)
+    monkeypatch.setattr(writers.Writer, "write", append if suffix in ("jsonl", "npy") else writers.Writer.write)
+    for number in (5, 9, 13):
+        left = number
+        with pytest.raises(OSError, match="No space"):
+            predict_files(model, tmp_path / "x.csv", tmp_path / f"y.{suffix}", resume=True, **given)
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / f"y.{suffix}", resume=True, **given)
+    assert done.resumed_at > 0
+    assert content(tmp_path / f"y.{suffix}") == content(tmp_path / f"whole.{suffix}")
+    rejected = [(tmp_path / f"{name}.{suffix}.rejected.jsonl").read_bytes() for name in ("y", "whole")]
+    assert rejected[0] == rejected[1]
+
+
+def test_interrupted_twice(tmp_path, slow_job):
+    x, expected, _ = slow_job
+    process = start(x, "-o", tmp_path / "y.csv", "--threads", 1)
+    partial = tmp_path / ".y.csv.partial" / "data"
+    while not partial.exists() or not partial.stat().st_size:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    status, errors = finish(process)
+    assert status == 130 and "Traceback" not in errors
+    assert finish(start(x, "-o", tmp_path / "y.csv", "--resume"))[0] == 0
+    assert (tmp_path / "y.csv").read_bytes() == expected

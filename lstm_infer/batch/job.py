@@ -16,7 +16,7 @@ from .block import join
 from .compute import Computer
 from .feed import Feed, exactly, skipping
 from .journal import identity
-from .pipeline import ahead, run_apart
+from .pipeline import Apart, ahead
 from .progress import Memory, make
 from .scaling import Scaling
 from .settings import Settings
@@ -243,10 +243,14 @@ def _run(model, feed, target, settings, shown, memory):
             memory.look()
             shown.update(at.rows, feed.fraction())
 
-    wait = run_apart(write)
+    writing = Apart(write)
     try:
-        wait()
+        writing.wait()
     except BaseException:
         stop.set()
-        wait()
+        try:
+            writing.wait()
+        finally:
+            if writing.is_running:  # a second signal: nobody waits for the piece that is begun
+                target.abandon()
         raise

@@ -61,29 +61,34 @@ def ahead(iterator, stop, depth=2, abandon=False):
         yield item
 
 
-def run_apart(function):
-    """Run a function in a thread; wait such that a signal can end the waiting.
+class Apart:
+    """A function that runs in a thread of its own, such that a signal can end the waiting for it.
 
-    Returns
-    -------
-    callable
-        Waits for the end, raises what the function raised; may be called again after an interrupt.
+    Parameters
+    ----------
+    function : callable
+        Without arguments.
     """
-    errors = []
 
-    def run():
+    def __init__(self, function):
+        self._function, self._errors = function, []
+        self._thread = threading.Thread(target=self._run, name="lstm_infer batch", daemon=True)
+        self._thread.start()
+
+    def _run(self):
         try:
-            function()
-        except BaseException as error:  # noqa: BLE001  (the caller gets it)
-            errors.append(error)
+            self._function()
+        except BaseException as error:  # noqa: BLE001  (whoever waits gets it)
+            self._errors.append(error)
 
-    thread = threading.Thread(target=run, name="lstm_infer batch", daemon=True)
-    thread.start()
+    @property
+    def is_running(self):
+        """Whether it has not ended."""
+        return self._thread.is_alive()
 
-    def wait():
-        while thread.is_alive():
-            thread.join(0.2)
-        if errors:
-            raise errors.pop()
-
-    return wait
+    def wait(self):
+        """Wait for the end and raise what the function raised; again, after an interrupt."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+        if self._errors:
+            raise self._errors.pop()

@@ -51,10 +51,12 @@ class _Column:
         self._files[1].write(np.full(rows, length, np.int64))
 
     def sizes(self):
+        return [file.tell() for file in self._files]
+
+    def sync(self):
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        return [file.tell() for file in self._files]
 
     def truncate(self, sizes):
         for file, size in zip(self._files, sizes, strict=True):
@@ -118,6 +120,7 @@ class Spool:
 
     def __init__(self, folder, names, state=None):
         self._folder, self._names, self.columns = folder, names, None
+        self._state = state or {"columns": [], "sizes": []}
         if state and state["columns"]:
             self.columns = [_Column(folder, n, about) for n, about in enumerate(state["columns"])]
             for column, sizes in zip(self.columns, state["sizes"], strict=True):
@@ -132,11 +135,13 @@ class Spool:
                 column.truncate([0] * len(column.paths))
         for column, (_, values) in zip(self.columns, found, strict=True):
             column.append(values)
+        self._state = {"columns": [c.about for c in self.columns], "sizes": [c.sizes() for c in self.columns]}
 
     def state(self):
-        """Return what there is, which is on the disk now."""
-        columns = self.columns or []
-        return {"columns": [column.about for column in columns], "sizes": [column.sizes() for column in columns]}
+        """Return what there is of all columns, which is on the disk now."""
+        for column in self.columns or ():
+            column.sync()
+        return self._state
 
     def close(self):
         """Close the files of all columns."""

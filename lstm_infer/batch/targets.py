@@ -142,7 +142,7 @@ class FileTarget:
         self.is_whole = self.progress.state == "whole"
         self._rejects = _Rejects(self.folder / "rejected", self.progress.rejected_bytes, self.is_whole)
         self._writer = None if self.is_whole else self._open_writer(names)
-        self._saved = time.monotonic()
+        self._saved, self._may_save = time.monotonic(), True
 
     def _open_writer(self, names):
         state = None if self.begins else self.progress.state
@@ -164,6 +164,7 @@ class FileTarget:
         progress.rows += results.rows
         progress.read_rejected += results.read_rejected
         progress.rejected += len(results.rejected)
+        progress.rejected_bytes = self._rejects.size
         if time.monotonic() - self._saved > SECONDS:
             self.save()
 
@@ -171,7 +172,6 @@ class FileTarget:
         """Make what was written durable and note how much it is."""
         self.progress.state = self._writer.state()
         self._rejects.sync()
-        self.progress.rejected_bytes = self._rejects.size
         journal.save(self.folder, self._identity, self.progress)
         self._saved = time.monotonic()
 
@@ -180,6 +180,8 @@ class FileTarget:
         if not self.is_whole:
             if not self.progress.rows:
                 self._writer.write(empty())
+            self.save()
+            self._may_save = False
             self._complete()
         self._rejects.close()
         if self.progress.rejected and (self.folder / "rejected").exists():
@@ -203,7 +205,7 @@ class FileTarget:
         mode = stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else 0o666 & ~_umask()
         os.chmod(self._data, mode)
         self._rejects.sync()
-        self.progress.rejected_bytes, self.progress.state = self._rejects.size, "whole"
+        self.progress.state = "whole"
         journal.save(self.folder, self._identity, self.progress)
 
     @property
@@ -213,11 +215,15 @@ class FileTarget:
 
     def keep(self):
         """Leave what is done for a job that goes on; return whether there is anything."""
-        if not self.is_whole and self.progress.state != "whole":
+        if self._may_save and not self.is_whole:
             with contextlib.suppress(OSError):  # a disk that is full: then the note of a second ago holds
                 self.save()
-        self._close()
+            self._close()
         return (self.folder / journal.NAME).exists() and bool(self.progress.rows)
+
+    def abandon(self):
+        """Leave everything as it is: a thread may still be writing, and the last note holds."""
+        self._may_save = False
 
     def discard(self):
         """Remove everything."""
@@ -289,6 +295,9 @@ class StreamTarget:
                 shutil.copyfileobj(whole, self._file, 1 << 20)
         self._file.close()
         self.discard()
+
+    def abandon(self):
+        """Nothing can be left: what was written is out."""
 
     def keep(self):
         """Keep nothing: what was written is out."""
