@@ -11,6 +11,9 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch.feed import Feed
+from lstm_infer.batch.progress import make
+from lstm_infer.batch.settings import Settings
 
 RANDOM = np.random.default_rng(5)
 TIMESTEPS, FEATURES = 6, 2
@@ -568,3 +571,24 @@ def test_files_that_end_early(tmp_path, model, x):
         with pytest.raises(li.InputError, match="found no valid"):
             predict_files(model, tmp_path / name, tmp_path / "y.npy")
     assert not (tmp_path / "y.npy").exists()
+
+
+# ---------------------------------------------------------------- progress
+def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.progress.SECONDS", 0)
+    shown = make("auto", 0)
+    shown.update(1000, 0.25)
+    shown.update(2000, None)
+    shown.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("lstm-infer: 1,000 rows, ") and "rows/s, 25%, " in first and first.endswith("s left")
+    assert second.startswith("lstm-infer: 2,000 rows, ") and second.endswith("rows/s")
+
+
+def test_how_much_is_read(tmp_path, model, x):
+    as_csv(tmp_path / "x.csv", np.tile(x, (20, 1, 1)))
+    as_npy(tmp_path / "x.npy", np.tile(x, (200, 1, 1)))
+    for name in ("x.csv", "x.npy"):
+        feed = Feed(model, [tmp_path / name] * 2, Settings())
+        found = [feed.fraction() for _ in feed.samples()]
+        assert found == sorted(found) and 0 <= found[0] < found[-1] <= 1
