@@ -49,13 +49,14 @@ _LAYERS = (
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_LAYERS, "layers"))
 
-_MODULES = ("custom",)
+_ROOMS = ("batch", "custom", "text")
+"""Modules that are reached through the package, too."""
 
-__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+__all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
 
 
 def __getattr__(name):
-    if name in _MODULES:
+    if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'lstm_infer' has no attribute {name!r}")
@@ -65,4 +66,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*globals(), *_HOMES, *_ROOMS})

@@ -13,6 +13,7 @@ import time
 
 from . import __version__
 from .arguments import positive, seconds
+from .batch import command as batch
 
 EXAMPLES = """examples:
   lstm-infer summary model.h5
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   lstm-infer predict architecture.json data.csv --weights weights.h5
   cat data.csv | lstm-infer predict model.keras - > predictions.csv
   lstm-infer verify model.h5 golden.npz
+  lstm-infer generate model.keras "once upon a time " --tokenizer tokenizer.json
   lstm-infer bench model.h5 --threads 1
   LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5
   lstm-infer serve models
@@ -137,18 +139,14 @@ def _parser():
     _add_bench(commands)
     _add_warmup(commands)
     _add_serve(commands)
+    _add_generate(commands)
+    _add_completion(commands)
     return parser
 
 
 def _add_predict(commands):
-    command = _command(commands, "predict", _predict, "compute a model's outputs for a file of data")
-    command.add_argument("input", metavar="INPUT", help="npy, npz or csv (one sample a row); - reads standard input")
-    command.add_argument("-o", "--output", metavar="FILE", default="-", help="npy, npz or csv; stdout unless given")
-    formats = ("npy", "npz", "csv")
-    command.add_argument("--input-format", choices=formats, help="instead of what the suffix says; - is csv")
-    command.add_argument("--output-format", choices=formats, help="instead of what the suffix says; - is csv")
-    command.add_argument("--batch-size", type=positive, metavar="N", help="rows that are computed together")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    command = _command(commands, "predict", _predict, "compute a model's outputs for files of data")
+    batch.add_arguments(command)
 
 
 def _add_summary(commands):
@@ -193,6 +191,26 @@ def _add_serve(commands):
     add_arguments(command)
 
 
+def _add_generate(commands):
+    command = _command(commands, "generate", _generate, "let a model of characters or words write on")
+    command.add_argument("prompt", metavar="PROMPT", help="the beginning; - reads standard input")
+    text = "JSON of a Keras Tokenizer, or a list of characters or words by id"
+    command.add_argument("--tokenizer", metavar="FILE", required=True, help=text)
+    command.add_argument("--length", type=positive, default=200, metavar="N", help="characters or words to write (200)")
+    command.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0: always the likeliest (1)")
+    command.add_argument("--seed", type=int, metavar="N", help="the same one writes the same text")
+
+
+def _add_completion(commands):
+    text = "print what lets a shell complete commands and options"
+    command = commands.add_parser("completion", help=text, description=text[0].upper() + text[1:] + ".",
+                                  epilog='examples:\n  source <(lstm-infer completion bash)\n'
+                                  "  lstm-infer completion fish > ~/.config/fish/completions/lstm-infer.fish",
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    command.add_argument("shell", choices=("bash", "zsh", "fish"))
+    command.set_defaults(command=_completion)
+
+
 def _command(commands, name, function, text, nargs=None):
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(command=function)
@@ -218,23 +236,7 @@ def _load(options):
 
 
 def _predict(options):
-    from .batch.files import format_of, read_inputs, write_outputs
-    from .layers.structure import flatten
-
-    format_of(options.output, options.output_format, "output")  # wrong usage is found before the work
-    model = _load(options)
-    inputs = read_inputs(options.input, options.input_format, model)
-    bar = sys.stderr.isatty() and not options.quiet
-    outputs = flatten(model.predict(inputs, batch_size=options.batch_size, verbose=1 if bar else 0))
-    check_stopped()
-    write_outputs(options.output, options.output_format, _output_names(model), outputs)
-    return 0
-
-
-def _output_names(model):
-    """The outputs' names, numbered where one layer makes several."""
-    names = model.output_names
-    return names if len(set(names)) == len(names) else [f"output_{n}" for n in range(len(names))]
+    return batch.run(options, _load)
 
 
 def _summary(options):
@@ -253,7 +255,7 @@ def _inspect(options):
 
 
 def _verify(options):
-    from .batch.files import read_golden
+    from .batch.golden import read_golden
     from .verify import verify
 
     model = _load(options)
@@ -296,6 +298,30 @@ def _serve(options):
     from .serve.server import run
 
     return run(options)
+
+
+def _generate(options):
+    from .text import Tokenizer, generate
+
+    tokenizer = Tokenizer.load(options.tokenizer)
+    model = _load(options)
+    prompt = sys.stdin.read().rstrip("\n") if options.prompt == "-" else options.prompt
+    (ids,) = tokenizer.texts_to_sequences([prompt])
+    sys.stdout.write(prompt)
+    for new in generate(model, ids, options.length, options.temperature, options.seed):
+        check_stopped()
+        (piece,) = tokenizer.sequences_to_texts([[new]])
+        sys.stdout.write(piece if tokenizer.char_level or not piece else f" {piece}")
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0
+
+
+def _completion(options):
+    from .completion import script
+
+    print(script(options.shell, _parser()))
+    return 0
 
 
 if __name__ == "__main__":

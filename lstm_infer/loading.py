@@ -6,6 +6,7 @@ at once), and only then are weights read: every array's declared shape is compar
 
 import re
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from .errors import InputError, LoadError
 from .layers import LAYERS
 from .layers.base import shape_fits
 from .model import Model, Sequential
+from .origin import Origin
 from .spec import LayerSpec, ModelSpec
 
 
@@ -68,10 +70,11 @@ def load_model(
     if dtype not in (None, "float32", "float64"):
         raise InputError(f"found dtype={dtype!r}, expected 'float32' or 'float64'")
     _check_version(keras_version)
-    if isolate:
-        with hdf5.reading_isolated(path, weights) as raw:
-            return _assemble(raw, custom_objects, keras_version, dtype, threads)
-    return _assemble(hdf5.read(path, weights), custom_objects, keras_version, dtype, threads)
+    with hdf5.reading_isolated(path, weights) if isolate else nullcontext(hdf5.read(path, weights)) as raw:
+        model = _assemble(raw, custom_objects, keras_version, dtype, threads)
+    arguments = {"custom_objects": custom_objects, "keras_version": keras_version, "dtype": dtype, "isolate": isolate}
+    model.origin = Origin.of(model, path, weights, arguments)
+    return model
 
 
 def _assemble(raw, custom_objects, keras_version, dtype, threads):

@@ -65,6 +65,22 @@ class Model(Layer):
         self.input, self.output = _without_list_of_one(inputs), _without_list_of_one(outputs)
         self.graph = Graph(flatten(inputs), flatten(outputs))
 
+    # ------------------------------------------------------------ in other processes
+    origin = None
+    """The file it was loaded from, if it was: a pickle then names the file, and holds no weights."""
+
+    def __reduce_ex__(self, protocol):
+        if self.origin is not None and self.origin.describes(self):
+            return self.origin.reduced(self)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_lock": None, "_plan": None, "_chain": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        renew_lock(self)
+
     # ------------------------------------------------------------ what it is
     input = output = None  # a model's own, where a layer's are those of its only call
 

@@ -7,6 +7,7 @@ Data: the Apache License 2.0 as Debian ships it (/usr/share/common-licenses/Apac
 LICENSE file of any Apache-2.0 project). The text is free to copy. An id is a place in CHARACTERS, which are sorted.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -61,7 +62,8 @@ def main():
         answers |= {f"call{call}_input_0": x, f"call{call}_output_0": y}
         x = y[:, -1:].argmax(-1).astype("int32")
         written += CHARACTERS[int(x[0, 0])]
-    print(f"{CHARACTERS=}\n{PROMPT}[{written}]")
+    print(f"{PROMPT}[{written}]")
+    (HERE / "licence.characters.json").write_text(json.dumps(CHARACTERS))
     model.layers[1].reset_states()
     model.save(HERE / "licence.keras")
     np.savez_compressed(HERE / "licence.golden.npz", **answers)

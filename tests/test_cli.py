@@ -1,6 +1,7 @@
 """The command ``lstm-infer``, run as a user runs it."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -247,3 +248,86 @@ def test_warmup_without_a_place_to_keep_kernels(tmp_path):
     done = shell(f"LSTM_INFER_CACHE_DIR={tmp_path / 'file'} lstm-infer warmup models/sunspots.h5")
     assert (done.returncode, done.stdout) == (1, "")
     assert "LSTM_INFER_CACHE_DIR" in done.stderr
+
+
+# ---------------------------------------------------------------- predict: what only the command line has
+def test_predict_a_series(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    lines = [f"{n},{'ab'[n % 2]},{x:.6g},{y:.6g}" for n, (x, y) in enumerate(rows)]
+    (tmp_path / "x.csv").write_text("\n".join(["day,sensor,x,y", *lines]))
+    options = "--window 24 --group-by sensor --time day --columns x --scale scale.json --unscale x --stats"
+    (tmp_path / "scale.json").write_text('{"x": {"mean": 50, "scale": 40}}')
+    done = run("predict", SUNSPOTS, "x.csv", "-o", "y.csv", *options.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header, *found = (tmp_path / "y.csv").read_text().splitlines()
+    assert header == "row,sensor,day," + li.load_model(SUNSPOTS).output_names[0]
+    assert [line.split(",")[:3] for line in found[:2]] == [["46", "a", "46"], ["47", "b", "47"]]
+    assert len(found) == 300 - 2 * 23
+    stats = json.loads(done.stderr)
+    assert stats["rows"] == 254 and stats["rows_per_second"] > 0 and stats["peak_memory"] > 1 << 20
+
+
+def test_predict_named_files(tmp_path, expected):
+    with np.load(MODELS / "co2.input.npz") as inputs:
+        np.save(tmp_path / "a.npy", inputs["input_0"])
+        np.save(tmp_path / "b.npy", inputs["input_1"])
+    names = li.load_model(MODELS / "co2.h5").input_names
+    files = [f"{names[0]}={tmp_path / 'a.npy'}", f"input_1={tmp_path / 'b.npy'}"]
+    done = run("predict", MODELS / "co2.h5", *files, "--output-format", "npy", text=False)
+    whole = run("predict", MODELS / "co2.h5", MODELS / "co2.input.npz", "--output-format", "npy", text=False)
+    assert done.stdout == whole.stdout != b""
+
+
+def test_bad_rows_are_skipped_on_request(tmp_path):
+    lines = (MODELS / "sunspots.input.csv").read_text().splitlines()
+    lines[3] += ",1"
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    done = run("predict", SUNSPOTS, "x.csv", "-o", "y.csv", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "lstm-infer: x.csv, line 4: found 25 cells, expected 24\n")
+    done = run("predict", SUNSPOTS, "x.csv", "-o", "y.csv", "--on-error", "skip", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == f"lstm-infer: 1 row skipped, see {tmp_path / 'y.csv.rejected.jsonl'}\n"
+    assert len((tmp_path / "y.csv").read_text().splitlines()) == 59
+    done = run("predict", SUNSPOTS, "x.csv", "--on-error", "skip", "--rejected", "bad.jsonl", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.count("\n") == 59
+    assert json.loads((tmp_path / "bad.jsonl").read_text())["where"] == "line 4"
+
+
+def test_help_shows_examples():
+    done = run("predict", "--help")
+    assert done.returncode == 0 and "exit status: 0 done" in done.stdout and "--resume goes on" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
+def test_a_bar_on_a_terminal_only(tmp_path):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    arguments = ["predict", SUNSPOTS, MODELS / "sunspots.input.npy", "-o", tmp_path / "y.npy"]
+    command = [sys.executable, "-m", "lstm_infer", *arguments]
+    subprocess.run(command, stderr=theirs, env=ENVIRONMENT, check=True, timeout=120)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "60.0/60.0" in shown and "rows/s" in shown
+
+
+# ---------------------------------------------------------------- generate
+def test_generate():
+    model, characters = MODELS / "licence.keras", MODELS / "licence.characters.json"
+    prompt = "subject to the terms and conditions of this license, "
+    done = run("generate", model, prompt, "--tokenizer", characters, "--length", 40, "--temperature", 0)
+    assert done.returncode == 0
+    with np.load(MODELS / "licence.golden.npz") as golden:
+        written = [int(golden[f"call{n}_output_0"][0, -1].argmax()) for n in range(40)]
+    known = json.loads(characters.read_text())
+    assert done.stdout == prompt + "".join(known[i] for i in written) + "\n"
+    again = ["generate", model, "-", "--tokenizer", characters, "--seed", 3]
+    seeded = [run(*again, stdin="the work").stdout for _ in range(2)]
+    assert seeded[0] == seeded[1] and len(seeded[0]) == len("the work") + 201
+    assert run("generate", model, "ÄÄÄ", "--tokenizer", characters).returncode == 2
+    assert run("generate", model, "a", "--tokenizer", MODELS / "README.md").returncode == 2

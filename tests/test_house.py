@@ -34,21 +34,29 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     },
     "streaming": {"errors", "layers", "chains", "inputs", "model", "numpy"},
     "assembly": {"errors", "spec", "layers", "model"},
-    "loading": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "model", "numpy"},
+    "loading": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "model", "origin", "numpy"},
     "custom": {"errors", "layers", "kernels", "numpy"},
     "inspection": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "loading", "summary", "numpy"},
     "verify": {"errors", "layers", "numpy"},
-    "batch": {"errors", "numpy"},
+    "batch": {
+        "arguments", "errors", "kernels", "layers", "model", "text", "numpy", "h5py", "tqdm", "pyarrow", "distributed",
+    },
+    "text": {"errors", "numpy"},
+    "completion": set(),
     "bench": {
         "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "numpy", "numba",
         "llvmlite", "matplotlib",
     },
     "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
-    "cli": {"arguments", "errors", "loading", "layers", "batch", "verify", "bench", "warmup", "inspection", "serve"},
+    "cli": {
+        "arguments", "errors", "loading", "layers", "batch", "text", "verify", "bench", "warmup", "inspection", "serve",
+        "completion",
+    },
     "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
     "serve": SERVE | {
         "arguments", "errors", "inputs", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
     },
+    "origin": {"errors", "loading"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -78,6 +86,14 @@ def test_imports(path):
     room = room_of(path)
     outside = set(imports_of(path)) - set(sys.stdlib_module_names) - {room, "__version__"}
     assert outside <= MAY_IMPORT[room], f"{room} may not import {outside - MAY_IMPORT[room]}"
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"), [("h5py", {"hdf5", "batch/hdf5.py"}), ("pyarrow", {"batch/tables.py"})]
+)
+def test_few_know_a_file_format(package, rooms):
+    users = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if package in imports_of(path)}
+    assert {user if user.startswith("batch") else room_of(PACKAGE / user) for user in users} == rooms
 
 
 def test_every_room_is_known():

@@ -288,6 +288,20 @@ class Layer:
         self.pack()
         tell_watchers()
 
+    packed_names = ("packed", "packed_gates", "params", "gate_params", "biases", "kernel", "bias", "factor", "shift")
+    """What `pack` makes: it holds addresses, or is made again as quickly as it is read."""
+
+    def __getstate__(self):
+        made = (*self.packed_names, "_steppers") if self.weights else ()
+        return {name: value for name, value in self.__dict__.items() if name not in made} | {"own_state": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for array in self.weights.values():
+            array.setflags(write=False)
+        if self.weights:
+            self.pack()
+
     def walk(self, path=()):
         """Yield ``(path, layer)`` for this layer and all inside it; a path is a tuple of names."""
         yield path, self

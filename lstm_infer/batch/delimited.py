@@ -1,0 +1,197 @@
+"""CSV and its kin: numbers are read by a kernel, and only what is odd by Python."""
+
+import csv
+import re
+
+import numpy as np
+
+from ..kernels.delimited import read_rows
+from .block import BLOCK_BYTES, Block, Rejected
+from .reader import Reader, open_bytes, read_fully
+
+ROWS = 1 << 13
+"""Rows of a block, at most."""
+MARKS = b"\t;,"
+BOM = b"\xef\xbb\xbf"
+
+
+class CsvReader(Reader):
+    """Rows of cells.
+
+    The delimiter is the first of tab, semicolon and comma that the first line holds, else any number of blanks. The
+    first line is a header if nothing in it begins like a number. Blank lines do not count.
+    """
+
+    is_table = True
+
+    def __init__(self, source, settings):
+        super().__init__(source, settings)
+        self._file = open_bytes(source)
+        self._text = self._more(b"").removeprefix(BOM)
+        first = self._first_line()
+        self._delimiter = self._find_delimiter(first)
+        cells = self._cells(first.decode("utf-8", "replace"))
+        has_header = settings.header
+        if has_header is None:
+            has_header = not any(re.match(r"\s*[-+]?\.?\d", cell) for cell in cells)
+        self.names = _unique(cells) if has_header else [str(n) for n in range(len(cells))]
+        self.has_header = has_header and bool(cells)
+
+    def _more(self, text):
+        """Return `text` and what follows it, if anything does."""
+        try:
+            return text + read_fully(self._file, BLOCK_BYTES)
+        except (EOFError, OSError) as error:
+            if self.source.gzipped:  # gzip.BadGzipFile is an OSError, too
+                raise self.broken(error) from None
+            raise
+
+    def _first_line(self):
+        while True:
+            stripped = self._text.lstrip()
+            line = stripped.splitlines()[0] if stripped else b""
+            if len(line) < len(stripped):
+                return line
+            longer = self._more(self._text)
+            if len(longer) == len(self._text):
+                return line
+            self._text = longer
+
+    def _find_delimiter(self, line):
+        if self.settings.delimiter:
+            return ord(self.settings.delimiter)
+        if self.source.path.lower().removesuffix(".gz").endswith(".tsv"):
+            return ord("\t")
+        return next((mark for mark in MARKS if mark in line), ord(" "))
+
+    def _cells(self, line):
+        if self._delimiter == ord(" "):
+            return line.split()
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=chr(self._delimiter)), [])]
+
+    # ------------------------------------------------------------ rows
+    def blocks(self, wanted):
+        places = {name: n for n, name in reversed(list(enumerate(self.names)))}
+        parser = _Parser(len(self.names), [places[n] for n in wanted.numbers], [places[n] for n in wanted.others])
+        text, row, line, ended, to_skip = self._text, 0, 1, False, int(self.has_header)
+        self._text = None
+        with self._file:
+            while True:
+                at = 0
+                data = np.frombuffer(text, np.uint8)
+                while True:
+                    at, count, lines = parser.parse(data, at, ended, self._delimiter)
+                    if not count:
+                        break
+                    rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
+                    columns = parser.columns(text, kept, wanted)
+                    if len(kept) or rejected:
+                        yield Block(str(self.source), columns, kept + (row - to_skip), rejected)
+                    row, line = row + count, line + lines
+                    if to_skip:
+                        row, to_skip = row - to_skip, 0
+                line += lines
+                if ended:
+                    return
+                longer = self._more(text[at:])
+                ended = len(longer) == len(text) - at
+                text = longer
+
+    def _check(self, parser, text, count, row, line, to_skip):
+        """Return what is wrong with the first `count` rows of `parser`, and those that are right."""
+        reasons = parser.read_odd(text, count)
+        for place in np.flatnonzero(parser.rows[:count, 3] != parser.fields).tolist():
+            if place not in reasons:
+                reasons[place] = f"found {parser.rows[place, 3]} cells, expected {parser.fields}"
+        if to_skip:
+            reasons.pop(0, None)
+        rejected = []
+        for place in sorted(reasons):
+            begin, end, before, _ = parser.rows[place].tolist()
+            held = text[begin:end].decode("utf-8", "replace")
+            where = f"line {line + before}"
+            rejected.append(Rejected(str(self.source), row + place, where, reasons[place], held))
+        keep = np.ones(count, bool)
+        keep[list(reasons)] = False
+        keep[:to_skip] = False
+        return rejected, np.flatnonzero(keep)
+
+
+class _Parser:
+    """The arrays that the kernel fills."""
+
+    def __init__(self, fields, numbers, others):
+        self.fields = fields
+        self._numbers, self._others = np.full(fields, -1), np.full(fields, -1)
+        self._column = []  # by place in `wanted.numbers`: the column of `values`, since a name may be given twice
+        for field in numbers:
+            if self._numbers[field] < 0:
+                self._numbers[field] = self._numbers.max() + 1
+            self._column.append(int(self._numbers[field]))
+        for place, field in enumerate(others):
+            self._others[field] = place
+        rows = max(1, min(ROWS, BLOCK_BYTES // (8 * max(1, fields))))
+        self.values = np.zeros((rows, int(self._numbers.max(initial=-1)) + 1))
+        self._spans = np.zeros((rows, len(others), 2), np.int64)
+        self._odd = np.zeros((fields + rows * 2, 4), np.int64)
+        self.rows, self._odds = np.zeros((rows, 4), np.int64), 0
+
+    def parse(self, data, at, last, delimiter):
+        at, count, self._odds, lines = read_rows(
+            data, at, len(data), last, delimiter, self._numbers, self._others, self.values, self._spans, self._odd,
+            self.rows,
+        )  # fmt: skip
+        return at, count, lines
+
+    def read_odd(self, text, count):
+        """Read what the kernel left to Python; return why rows cannot be used, by row."""
+        reasons = {}
+        for row, column, begin, end in self._odd[: self._odds].tolist():
+            try:
+                self.values[row, column] = number(unquoted(text[begin:end].decode("utf-8", "replace")))
+            except ValueError as error:
+                reasons.setdefault(row, str(error))
+        return reasons
+
+    def columns(self, text, kept, wanted):
+        values = self.values[kept]
+        columns = {name: values[:, c] for name, c in zip(wanted.numbers, self._column, strict=True)}
+        for place, name in enumerate(wanted.others):
+            columns[name] = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
+        return columns
+
+    def _texts(self, text, begins, ends):
+        held = text[begins[0] : ends[-1]] if begins else b""
+        spans = zip(begins, ends, strict=True)
+        if held.isascii() and b'"' not in held:  # then a character is a byte
+            held, first = held.decode(), begins[0] if begins else 0
+            return [held[begin - first : end - first] for begin, end in spans]
+        return [unquoted(text[begin:end].decode("utf-8", "replace")) for begin, end in spans]
+
+
+def _unique(names):
+    """Return names of which none is there twice: the second ``lag`` is called ``lag.1``."""
+    found = []
+    for name in names:
+        number, candidate = 0, name
+        while candidate in found:
+            number += 1
+            candidate = f"{name}.{number}"
+        found.append(candidate)
+    return found
+
+
+def number(cell):
+    """Return the number in a cell, as ``float`` reads it but for underscores."""
+    if "_" in cell:  # which float() takes for a separator of thousands
+        raise ValueError(f"could not convert string to float: {cell!r}")
+    return float(cell)
+
+
+def unquoted(cell):
+    """Return what a cell says.
+
+    >>> unquoted('"a ""b"", c"')
+    'a "b", c'
+    """
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell

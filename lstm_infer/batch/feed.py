@@ -1,0 +1,278 @@
+"""All sources of a job as one stream of `Samples`, in an order that never changes."""
+
+import itertools
+import os
+
+import numpy as np
+
+from ..errors import InputError
+from .block import BLOCK_BYTES, Block, Ragged, Samples, join_samples
+from .plan import plan
+from .reader import Reader, open_source
+from .samples import Assembler
+from .sources import Source, find
+
+FEW_ROWS = 1 << 11
+"""Rows below which samples of several blocks (many small files, say) are put together."""
+
+
+class Feed:
+    """The samples of all sources.
+
+    Parameters
+    ----------
+    model : Model
+    inputs : path, list of paths, dict of them by input name, or iterable of batches
+    settings : Settings
+        With `scale` and `tokenizer` loaded.
+    coalesce : bool
+        Whether to put small pieces together.
+
+    Attributes
+    ----------
+    sources : list of Source
+        Empty for an iterable.
+    """
+
+    def __init__(self, model, inputs, settings, coalesce=True):
+        self._model, self._settings, self._coalesce = model, settings, coalesce
+        self._by_input, self._streams = None, []
+        self._done, self._reader, self._readers = 0, None, []
+        try:
+            self._find(model, inputs, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _find(self, model, inputs, settings):
+        if isinstance(inputs, dict):
+            self._by_input = _by_input(model, inputs, settings)
+            self.sources = [source for sources in self._by_input.values() for source in sources]
+            self._open_all()
+            return
+        self._several = False
+        if isinstance(inputs, (str, os.PathLike)) or (isinstance(inputs, (list, tuple)) and _are_paths(inputs)):
+            paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+            self.sources = [source for path in paths for source in _sources(path, settings)]
+            self._several = len(self.sources) > 1
+            self._first = self._opened(self.sources[0]) if self.sources else None
+        else:
+            self.sources = []
+            self._first = self._planned(IterableReader(inputs, settings), model.inputs)
+
+    def fraction(self):
+        """Return how much has been read, from 0 to 1; None where nobody knows."""
+        total = max(1, len(self.sources))
+        reader = self._reader
+        if reader is None:
+            return self._done / total
+        part = reader.fraction()
+        return None if part is None else (self._done + part) / total
+
+    def samples(self):
+        """Yield everything, some thousand rows at a time."""
+        samples = self._samples() if self._by_input is None else _side_by_side(self._streams, self._model)
+        if self._settings.on_error == "fail":
+            samples = _failing(samples)
+        return _coalesced(samples) if self._coalesce else samples
+
+    # ------------------------------------------------------------ one stream
+    def _opened(self, source):
+        return self._planned(open_source(source, self._settings), self._model.inputs)
+
+    def close(self):
+        """Close what is open."""
+        for reader in self._readers:
+            reader.close()
+
+    def _planned(self, reader, tensors):
+        self._readers = [*(one for one in self._readers if not one.is_done), reader]
+        return reader, plan(tensors, reader, self._settings)
+
+    def _samples(self):
+        if self._first is None:
+            return
+        rest = (self._opened(source) for source in self.sources[1:])
+        for reader, its_plan in itertools.chain([self._first], rest):
+            self._reader = reader
+            blocks = reader.blocks(its_plan.wanted(self._model.inputs))
+            if self._settings.on_error == "fail":
+                blocks = _failing(blocks)
+            for samples in Assembler(self._model.inputs, its_plan, self._settings).samples(blocks):
+                yield self._with_source(samples)
+            reader.is_done = True
+            self._done += 1
+
+    def _with_source(self, samples):
+        if not (self._several and self._settings.has_index):
+            return samples
+        names = np.empty(len(samples.rows), object)
+        names[:] = samples.origins[0][0]
+        return samples._replace(beside={"source": names, **samples.beside})
+
+    # ------------------------------------------------------------ a file for each input
+    def _open_all(self):
+        if self._settings.on_error == "skip":
+            raise InputError("on_error='skip' cannot be used with a file for each input: rows would not match")
+        tensors = {tensor.name: tensor for tensor in self._model.inputs}
+        for name, sources in self._by_input.items():
+            self._streams.append(self._stream(sources, tensors[name]))
+
+    def _stream(self, sources, tensor):
+        def opened(source):
+            return self._planned(open_source(source, self._settings), [tensor])
+
+        first = opened(sources[0])  # now: so that what is wrong with it is found before the work
+
+        def samples():
+            for reader, its_plan in itertools.chain([first], map(opened, sources[1:])):
+                blocks = _failing(reader.blocks(its_plan.wanted([tensor])))
+                yield from Assembler([tensor], its_plan, self._settings).samples(blocks)
+
+        return samples()
+
+
+def _are_paths(inputs):
+    return all(isinstance(one, (str, os.PathLike, Source)) for one in inputs)
+
+
+def _sources(path, settings):
+    return [path] if isinstance(path, Source) else find(path, settings.input_format)
+
+
+def _by_input(model, inputs, settings):
+    names = model.input_names
+    renamed = {f"input_{n}": name for n, name in enumerate(names)}
+    found = {renamed.get(name, name) if name not in names else name: paths for name, paths in inputs.items()}
+    if set(found) != set(names):
+        raise InputError(f"found inputs {sorted(inputs)}, expected {names}")
+    listed = {name: [found[name]] if isinstance(found[name], (str, os.PathLike)) else found[name] for name in names}
+    return {name: [source for path in listed[name] for source in find(path, settings.input_format)] for name in names}
+
+
+def _side_by_side(streams, model):
+    """Yield samples of streams of one input each as samples of all inputs."""
+    waiting = [None] * len(streams)
+    while True:
+        for number, stream in enumerate(streams):
+            while waiting[number] is None or not len(waiting[number].rows):
+                waiting[number] = next(stream, None)
+                if waiting[number] is None:
+                    break
+        if any(one is None for one in waiting):
+            break
+        rows = min(len(one.rows) for one in waiting)
+        parts = [one.take(slice(0, rows)) for one in waiting]
+        waiting = [one.take(slice(rows, len(one.rows))) for one in waiting]
+        inputs = {name: column for part in parts for name, column in part.inputs.items()}
+        beside = {name: column for part in parts for name, column in part.beside.items()}
+        rejected = [one for part in parts for one in part.rejected]
+        lengths = next((part.lengths for part in parts if part.lengths is not None), None)
+        inputs = {name: inputs[name] for name in model.input_names}
+        yield Samples(inputs, lengths, beside, parts[0].origins, parts[0].rows, rejected)
+    if not all(one is None for one in waiting):
+        longer = next(one for one in waiting if one is not None)
+        raise InputError(f"{longer.origins[0][0]}: found more rows than in the files of the other inputs")
+
+
+def _failing(stream):
+    """Yield blocks or samples until a row was rejected."""
+    for one in stream:
+        for first in one.rejected:
+            raise InputError(f"{first.source}, {first.where}: {first.reason}")
+        yield one
+
+
+# ---------------------------------------------------------------- sizes
+def _coalesced(stream):
+    """Yield samples, small ones put together."""
+    waiting, rows = [], 0
+    for samples in stream:
+        if waiting and not _alike(waiting[0], samples):
+            yield join_samples(waiting)
+            waiting, rows = [], 0
+        waiting.append(samples)
+        rows += len(samples.rows)
+        if rows >= FEW_ROWS or sum(map(_bytes, waiting)) >= BLOCK_BYTES:
+            yield join_samples(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield join_samples(waiting)
+
+
+def _alike(first, second):
+    """Whether samples may be put together: rows of equal shape, or the same kind of ragged ones."""
+    if first.beside.keys() != second.beside.keys() or (first.lengths is None) != (second.lengths is None):
+        return False
+    pairs = zip(first.inputs.values(), second.inputs.values(), strict=True)
+    return all(
+        isinstance(a, Ragged) == isinstance(b, Ragged)
+        and (a.values.shape[1:] == b.values.shape[1:] if isinstance(a, Ragged) else a.shape[1:] == b.shape[1:])
+        for a, b in pairs
+    )
+
+
+def _bytes(samples):
+    return sum(c.values.nbytes if isinstance(c, Ragged) else c.nbytes for c in samples.inputs.values())
+
+
+def exactly(stream, rows):
+    """Yield samples again, in pieces of exactly so many rows (but for the last); in one piece for None."""
+    waiting, count = [], 0
+    for samples in stream:
+        waiting.append(samples)
+        count += len(samples.rows)
+        while rows is not None and count >= rows:
+            joined = join_samples(waiting)
+            yield joined.take(slice(0, rows))
+            waiting, count = [joined.take(slice(rows, count))], count - rows
+    if count or any(samples.rejected for samples in waiting):
+        yield join_samples(waiting)
+
+
+def skipping(stream, samples, rejected):
+    """Yield a stream without its first samples and rejected rows: those that a job before has written."""
+    for one in stream:
+        found = one.rejected
+        skipped = min(rejected, len(found))
+        rejected -= skipped
+        rows = min(samples, len(one.rows))
+        samples -= rows
+        rest = one.take(slice(rows, len(one.rows)))._replace(rejected=found[skipped:])
+        if len(rest.rows) or rest.rejected:
+            yield rest
+
+
+# ---------------------------------------------------------------- Python's own
+class IterableReader(Reader):
+    """Batches that Python code makes: an array, a dict of arrays by name, or a list of arrays of different length."""
+
+    def __init__(self, batches, settings):
+        super().__init__(Source("batch", "npy"), settings)
+        self._batches = iter(batches)
+        self._first = next(self._batches, None)
+        first = self._first
+        self.names = list(first) if isinstance(first, dict) else None
+
+    def fraction(self):
+        return None
+
+    def blocks(self, wanted):
+        row = 0
+        for batch in itertools.chain([] if self._first is None else [self._first], self._batches):
+            columns = {n: _column(v) for n, v in (batch if isinstance(batch, dict) else {"": batch}).items()}
+            missing = [name for name in (*wanted.numbers, *wanted.others) if name not in columns]
+            if missing:
+                raise InputError(f"found a batch of {sorted(columns)}, expected {missing[0]!r}")
+            rows = {len(column) for column in columns.values()}
+            if len(rows) > 1:
+                raise InputError(f"found a batch with different numbers of rows: {sorted(rows)}")
+            yield Block("batch", columns, np.arange(row, row + max(rows)))
+            row += max(rows)
+
+
+def _column(value):
+    if isinstance(value, (list, tuple)) and len({np.shape(row) for row in value}) > 1:
+        return Ragged.of([np.asarray(row) for row in value])
+    array = np.asarray(value)
+    return array if array.dtype.kind in "biuf" else array.astype(object)

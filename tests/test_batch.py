@@ -1,0 +1,594 @@
+"""Jobs over files: every format in and out, against `predict` of the same numbers in memory."""
+
+import gzip
+import json
+import os
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch.feed import Feed
+from lstm_infer.batch.progress import make
+from lstm_infer.batch.settings import Settings
+
+RANDOM = np.random.default_rng(5)
+TIMESTEPS, FEATURES = 6, 2
+
+
+def made(*layers, shape=(None, FEATURES), dtype="float32"):
+    model = li.Sequential([li.Input(shape, dtype=dtype), *layers])
+    random = np.random.default_rng(1)
+    shapes = [s for layer in model.holders() for s in layer.expected_shapes.values()]
+    model.set_weights([random.normal(size=s) * 0.5 for s in shapes])
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return made(li.LSTM(5), li.Dense(3, name="out"))
+
+
+@pytest.fixture(scope="module")
+def x():
+    return RANDOM.normal(size=(700, TIMESTEPS, FEATURES)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expected(model, x):
+    return model.predict(x)
+
+
+def pyarrow():
+    return pytest.importorskip("pyarrow")
+
+
+# ---------------------------------------------------------------- input
+def as_npy(path, x):
+    np.save(path, x)
+
+
+def as_fortran(path, x):
+    np.save(path, np.asfortranarray(x))
+
+
+def as_npz(path, x):
+    np.savez_compressed(path, x=x)
+
+
+def as_csv(path, x):
+    np.savetxt(path, x.reshape(len(x), -1), "%.9g", delimiter=",")
+
+
+def as_tsv_with_header(path, x):
+    flat = x.reshape(len(x), -1)
+    np.savetxt(path, flat, "%.9g", delimiter="\t", header="\t".join(f"c{n}" for n in range(flat.shape[1])), comments="")
+
+
+def as_csv_gz(path, x):
+    text = "".join(",".join(f"{v:.9g}" for v in row) + "\r\n" for row in x.reshape(len(x), -1).tolist())
+    path.write_bytes(gzip.compress(text.encode()))
+
+
+def as_jsonl(path, x):
+    path.write_text("".join(json.dumps(row) + "\n" for row in x.tolist()))
+
+
+def as_jsonl_objects(path, x):
+    path.write_text("".join(json.dumps({"id": n, "x": row}) + "\n" for n, row in enumerate(x.tolist())))
+
+
+def as_h5(path, x):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=x, chunks=(50, TIMESTEPS, FEATURES), compression="gzip")
+
+
+def as_parquet(path, x):
+    pa = pyarrow()
+    import pyarrow.parquet as parquet
+
+    flat = x.reshape(len(x), -1)
+    table = pa.table({f"c{n}": flat[:, n] for n in range(flat.shape[1])})
+    parquet.write_table(table, path, row_group_size=100)
+
+
+def as_parquet_lists(path, x):
+    pa = pyarrow()
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.table({"id": np.arange(len(x)), "x": x.tolist()}), path)
+
+
+def as_arrow(path, x):
+    pa = pyarrow()
+    table = pa.table({f"c{n}": column for n, column in enumerate(x.reshape(len(x), -1).T)})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=64)
+
+
+def as_arrow_stream(path, x):
+    pa = pyarrow()
+    table = pa.table({f"c{n}": column for n, column in enumerate(x.reshape(len(x), -1).T)})
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+INPUTS = [
+    ("x.npy", as_npy), ("x.npy", as_fortran), ("x.npz", as_npz), ("x.csv", as_csv), ("x.tsv", as_tsv_with_header),
+    ("x.csv.gz", as_csv_gz), ("x.jsonl", as_jsonl), ("x.jsonl", as_jsonl_objects), ("x.h5", as_h5),
+    ("x.parquet", as_parquet), ("x.parquet", as_parquet_lists), ("x.arrow", as_arrow), ("x.feather", as_arrow_stream),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "write"), INPUTS, ids=lambda value: getattr(value, "__name__", None))
+def test_every_input(tmp_path, model, x, expected, name, write):
+    write(tmp_path / name, x)
+    wanted = {"columns": ["x"]} if write in (as_jsonl_objects, as_parquet_lists) else {}
+    done = predict_files(model, tmp_path / name, tmp_path / "y.npy", **wanted)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    assert (done.rows, done.rejected) == (len(x), 0)
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "y.npy"])
+
+
+def test_dataset_in_hdf5(tmp_path, model, x, expected):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["deep/x"] = x
+        file["other"] = x + 1
+    predict_files(model, f"{tmp_path}/x.h5:/deep/x", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    with pytest.raises(li.InputError, match="found no '/none'"):
+        predict_files(model, f"{tmp_path}/x.h5:/none", tmp_path / "y.npy")
+
+
+def test_hdf5_links_out_are_refused(tmp_path, model, x):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = x
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = h5py.ExternalLink("other.h5", "/x")
+    with pytest.raises(li.InputError):
+        predict_files(model, f"{tmp_path}/x.h5:/x", tmp_path / "y.npy")
+    with pytest.raises(li.InputError):
+        predict_files(model, f"{tmp_path}/x.h5", tmp_path / "y.npy")
+
+
+def test_folders_globs_and_lists(tmp_path, model, x, expected):
+    folder = tmp_path / "data" / "deeper"
+    folder.mkdir(parents=True)
+    for n in range(7):
+        (as_npy if n % 2 else as_csv)(folder / f"{n}.{'npy' if n % 2 else 'csv'}", x[100 * n : 100 * n + 100])
+    (folder / "_SUCCESS").write_text("")
+    (folder / ".hidden.npy").write_text("")
+    (folder / "notes.md").write_text("")
+    several = [str(folder / f"{n}.{'npy' if n % 2 else 'csv'}") for n in range(7)]
+    for inputs in (tmp_path / "data", f"{tmp_path}/data/**/*[0-9].*", several):
+        predict_files(model, inputs, tmp_path / "y.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    predict_files(model, several, tmp_path / "y.csv", index=True)
+    lines = (tmp_path / "y.csv").read_text().splitlines()
+    assert lines[0] == "source,row,out_0,out_1,out_2"
+    assert lines[101].startswith(f"{several[1]},0,")
+    with pytest.raises(li.InputError, match="found no files"):
+        predict_files(model, f"{tmp_path}/*.nothing", tmp_path / "y.npy")
+
+
+def test_python_iterables(tmp_path, model, x, expected):
+    predict_files(model, (x[n : n + 33] for n in range(0, len(x), 33)), tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    found = list(predict_batches(model, (x[n : n + 33] for n in range(0, len(x), 33))))
+    assert [len(y) for y in found] == [33] * 21 + [7]
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+    with pytest.raises(li.InputError, match="found shape"):
+        list(predict_batches(model, [x[:, :, :1]]))
+    with pytest.raises(ZeroDivisionError):
+        list(predict_batches(model, (1 / 0 for _ in range(2))))
+
+
+# ---------------------------------------------------------------- several inputs and outputs
+@pytest.fixture(scope="module")
+def forked():
+    past, now = li.Input((None, FEATURES), name="past"), li.Input((3,), name="now")
+    h = li.LSTM(4, name="lstm")(past)
+    joined = li.Concatenate()([h, now])
+    model = li.Model([past, now], [li.Dense(2, name="a")(joined), li.Dense(1, name="b")(joined)])
+    random = np.random.default_rng(2)
+    model.set_weights([random.normal(size=s) for layer in model.holders() for s in layer.expected_shapes.values()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def pair(x):
+    return {"past": x, "now": RANDOM.normal(size=(len(x), 3)).astype(np.float32)}
+
+
+def check_pair(path, forked, pair):
+    a, b = forked.predict(pair)
+    with np.load(path) as found:
+        np.testing.assert_array_equal(found["a"], a)
+        np.testing.assert_array_equal(found["b"], b)
+
+
+def test_several_inputs(tmp_path, forked, pair):
+    np.savez(tmp_path / "x.npz", **pair)
+    np.savez(tmp_path / "numbered.npz", input_0=pair["past"], input_1=pair["now"])
+    np.save(tmp_path / "past.npy", pair["past"])
+    as_csv(tmp_path / "now.csv", pair["now"])
+    rows = [{"now": now.tolist(), "past": past.tolist()} for now, past in zip(pair["now"], pair["past"], strict=True)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for inputs in ("x.npz", "numbered.npz", "x.jsonl"):
+        predict_files(forked, tmp_path / inputs, tmp_path / "y.npz")
+        check_pair(tmp_path / "y.npz", forked, pair)
+    predict_files(forked, {"past": tmp_path / "past.npy", "now": [tmp_path / "now.csv"]}, tmp_path / "y.npz")
+    check_pair(tmp_path / "y.npz", forked, pair)
+    np.save(tmp_path / "short.npy", pair["past"][:650])
+    with pytest.raises(li.InputError, match="more rows than"):
+        predict_files(forked, {"past": tmp_path / "short.npy", "now": tmp_path / "now.csv"}, tmp_path / "y.npz")
+    with pytest.raises(li.InputError, match="expected an .npz target"):
+        predict_files(forked, tmp_path / "x.npz", tmp_path / "y.npy")
+
+
+def test_column_groups(tmp_path, forked, pair):
+    flat = np.concatenate([pair["past"].reshape(-1, TIMESTEPS * FEATURES), pair["now"]], axis=1)
+    np.savetxt(tmp_path / "x.csv", flat, "%.9g", delimiter=",")
+    columns = {"past": ["0-11"], "now": ["12", "13", "14"]}
+    predict_files(forked, tmp_path / "x.csv", tmp_path / "y.npz", columns=columns)
+    check_pair(tmp_path / "y.npz", forked, pair)
+    predict_files(forked, tmp_path / "x.csv", tmp_path / "y.csv", columns=columns)
+    assert (tmp_path / "y.csv").read_text().splitlines()[0] == "a_0,a_1,b"
+    with pytest.raises(li.InputError, match="found no column '15'"):
+        predict_files(forked, tmp_path / "x.csv", tmp_path / "y.npz", columns={**columns, "now": ["15"]})
+    with pytest.raises(li.InputError, match="columns to say which"):
+        predict_files(forked, tmp_path / "x.csv", tmp_path / "y.npz")
+
+
+# ---------------------------------------------------------------- output
+def read_table(path):
+    pa = pyarrow()
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        return parquet.read_table(path)
+    return pa.ipc.open_file(path).read_all()
+
+
+def found_in(path):
+    """The predictions in a file of any format, as an array."""
+    if path.suffix == ".npy":
+        return np.load(path)
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            return archive["out"]
+    if path.suffix == ".csv":
+        return np.loadtxt(path, np.float32, delimiter=",")
+    if path.suffix == ".jsonl":
+        return np.array([json.loads(line)["out"] for line in path.read_text().splitlines()], np.float32)
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            return file["out"][()]
+    return np.array(read_table(path)["out"].to_pylist(), np.float32)
+
+
+OUTPUTS = ["npy", "npz", "csv", "jsonl", "h5", "parquet", "arrow"]
+
+
+@pytest.mark.parametrize("suffix", OUTPUTS)
+def test_every_output(tmp_path, model, x, expected, suffix):
+    if suffix in ("parquet", "arrow"):
+        pyarrow()
+    np.save(tmp_path / "x.npy", x)
+    predict_files(model, tmp_path / "x.npy", tmp_path / f"y.{suffix}")
+    np.testing.assert_array_equal(found_in(tmp_path / f"y.{suffix}"), expected)
+    assert sorted(os.listdir(tmp_path)) == ["x.npy", f"y.{suffix}"]
+
+
+def test_npy_and_npz_are_those_of_numpy(tmp_path, model, x, expected):
+    np.save(tmp_path / "x.npy", x)
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy")
+    np.save(tmp_path / "numpy.npy", expected)
+    assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", OUTPUTS)
+def test_no_rows(tmp_path, model, suffix):
+    if suffix in ("parquet", "arrow"):
+        pyarrow()
+    (tmp_path / "x.csv").write_text("")
+    assert predict_files(model, tmp_path / "x.csv", tmp_path / f"y.{suffix}").rows == 0
+    if suffix in ("npy", "npz", "h5"):
+        assert found_in(tmp_path / f"y.{suffix}").shape == (0, 3)
+
+
+def test_what_is_written(tmp_path, model, x, expected):
+    np.save(tmp_path / "x.npy", x)
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", argmax=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected.argmax(axis=-1))
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", output_dtype="float16")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected.astype(np.float16))
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.csv", round=2, index=True)
+    row = (tmp_path / "y.csv").read_text().splitlines()[1].split(",")
+    assert row == ["0", *(f"{v:.2f}" for v in np.round(expected[0], 2))]
+    with pytest.raises(li.InputError, match="found output_dtype='int8'"):
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", output_dtype="int8")
+    with pytest.raises(li.InputError, match="unexpected keyword argument 'colums'"):
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", colums=["a"])
+
+
+def test_columns_beside(tmp_path, model, x, expected):
+    lines = ['id,"the ""name""",' + ",".join(f"c{n}" for n in range(12))]
+    for n, row in enumerate(x[:5].reshape(5, -1)):
+        lines.append(f'00{n},"a, {n}\nb",' + ",".join(f"{v:.9g}" for v in row))
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", with_input=["id", 'the "name"'], argmax=True)
+    best = expected[:5].argmax(axis=-1)
+    wanted = ['id,"the ""name""",out', *(f'00{n},"a, {n}\nb",{best[n]}' for n in range(5))]
+    assert (tmp_path / "y.csv").read_text() == "\n".join(wanted) + "\n"
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.jsonl", with_input=["id", 'the "name"'], index=True)
+    rows = [json.loads(line) for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert rows[3]["row"] == 3 and rows[3]["id"] == "003" and rows[3]['the "name"'] == "a, 3\nb"
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npz", with_input=["id", 'the "name"'])
+    with np.load(tmp_path / "y.npz") as found:
+        assert found["id"].tolist() == ["000", "001", "002", "003", "004"]
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.h5", with_input=["id", 'the "name"'])
+    with h5py.File(tmp_path / "y.h5") as file:
+        assert file["id"].asstr()[()].tolist() == ["000", "001", "002", "003", "004"]
+
+
+def test_parquet_beside(tmp_path, model, x, expected):
+    as_parquet_lists(tmp_path / "x.parquet", x)
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.parquet", with_input="id")
+    table = read_table(tmp_path / "y.parquet")
+    assert table["id"].to_pylist() == list(range(len(x)))
+    np.testing.assert_array_equal(np.array(table["out"].to_pylist(), np.float32), expected)
+
+
+def test_not_a_number_in_jsonl(tmp_path, model, x):
+    x = x[:3].copy()
+    x[1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.jsonl")
+    rows = [json.loads(line)["out"] for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert rows[1] == [None] * 3 and None not in rows[0]
+
+
+def test_without_pyarrow(tmp_path, model, x, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    np.save(tmp_path / "x.npy", x)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(li.InputError, match=r"pip install 'lstm-infer\[tables\]'"):
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.parquet")
+    with pytest.raises(li.InputError, match=r"pip install 'lstm-infer\[tables\]'"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert sorted(os.listdir(tmp_path)) == ["x.npy", "x.parquet"]
+
+
+# ---------------------------------------------------------------- sequences, huge rows, states
+def ragged(number, longest=40, features=FEATURES):
+    lengths = RANDOM.integers(1, longest, number)
+    return [RANDOM.normal(size=(n, features)).astype(np.float32) for n in lengths]
+
+
+def as_text(rows):
+    return "".join(json.dumps([[float(f"{v:.9g}") for v in t] for t in row.tolist()]) + "\n" for row in rows)
+
+
+def alone(model, rows):
+    return [model.predict(row[None])[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [li.LSTM(5), li.Dense(3, name="out")],
+        lambda: [li.Bidirectional(li.GRU(4, return_sequences=True)), li.LSTM(3, name="out")],
+        lambda: [li.Conv1D(4, 3, padding="same"), li.LSTM(3, name="out")],
+        lambda: [li.LSTM(3, return_sequences=True), li.GlobalMaxPooling1D(name="out")],
+    ],
+    ids=["lstm", "bidirectional", "conv", "pooling"],
+)
+def test_ragged_rows_get_the_bits_they_get_alone(tmp_path, layers):
+    model, rows = made(*layers()), ragged(300)
+    (tmp_path / "x.jsonl").write_text(as_text(rows))
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), alone(model, rows))
+    (found,) = predict_batches(model, [rows])
+    np.testing.assert_array_equal(found, alone(model, rows))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "arrow", "h5", "npz"])
+def test_predictions_of_different_length(tmp_path, suffix):
+    if suffix in ("parquet", "arrow"):
+        pyarrow()
+    model, rows = made(li.LSTM(3, return_sequences=True, name="out")), ragged(50)
+    (tmp_path / "x.jsonl").write_text(as_text(rows))
+    path = tmp_path / f"y.{suffix}"
+    predict_files(model, tmp_path / "x.jsonl", path)
+    if suffix == "jsonl":
+        found = [np.array(json.loads(line)["out"], np.float32) for line in path.read_text().splitlines()]
+    elif suffix == "npz":
+        with np.load(path) as archive:
+            found = np.split(archive["out"], np.cumsum(archive["out.lengths"])[:-1])
+    elif suffix == "h5":
+        with h5py.File(path) as file:
+            found = [row.reshape(-1, *file["out"].attrs["timestep_shape"]) for row in file["out"]]
+    else:
+        found = [np.array(row, np.float32) for row in read_table(path)["out"].to_pylist()]
+    for mine, wanted in zip(found, alone(model, rows), strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+    with pytest.raises(li.InputError, match="predictions of different length"):
+        predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.npy")
+
+
+def test_first_equal_then_different_lengths(tmp_path):
+    model = made(li.LSTM(3, return_sequences=True, name="out"))
+    rows = [*(row for row in RANDOM.normal(size=(3000, 4, FEATURES)).astype(np.float32)), *ragged(3000)]
+    (tmp_path / "x.jsonl").write_text(as_text(rows))
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.npz")
+    with np.load(tmp_path / "y.npz") as archive:
+        assert archive["out.lengths"].tolist() == [len(row) for row in rows]
+        np.testing.assert_array_equal(archive["out"][-len(rows[-1]) :], model.predict(rows[-1][None])[0])
+
+
+def test_ragged_parquet_columns(tmp_path):
+    pa = pyarrow()
+    import pyarrow.parquet as parquet
+
+    model, rows = made(li.LSTM(5, name="out")), ragged(100)
+    columns = {"a": [row[:, 0].tolist() for row in rows], "b": [row[:, 1].tolist() for row in rows]}
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet", row_group_size=30)
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", columns=["a", "b"])
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), alone(model, rows))
+
+
+def test_lengths(tmp_path, model, x):
+    lengths = RANDOM.integers(1, TIMESTEPS + 1, len(x))
+    flat = np.concatenate([lengths[:, None], x.reshape(len(x), -1)], axis=1)
+    header = ",".join(["n", *(f"c{n}" for n in range(12))])
+    np.savetxt(tmp_path / "x.csv", flat, "%.9g", delimiter=",", header=header, comments="")
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", lengths="n")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x, lengths=lengths))
+    np.savez(tmp_path / "x.npz", x=x, n=lengths)
+    predict_files(model, tmp_path / "x.npz", tmp_path / "y.npy", lengths="n", columns=["x"])
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x, lengths=lengths))
+
+
+def test_padding_of_short_rows(tmp_path):
+    fixed = made(li.Masking(-1.0), li.LSTM(5, name="out"), shape=(10, FEATURES))
+    rows = [row[:10] for row in ragged(80)]
+    padded = np.full((len(rows), 10, FEATURES), -1, np.float32)
+    for row, target in zip(rows, padded, strict=True):
+        target[: len(row)] = row
+    (tmp_path / "x.jsonl").write_text(as_text(rows))
+    predict_files(fixed, tmp_path / "x.jsonl", tmp_path / "y.npy", pad_value=-1)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), fixed.predict(padded))
+    with pytest.raises(li.InputError, match=r"line|row \d+: input .*timesteps, expected 10"):
+        predict_files(fixed, tmp_path / "x.jsonl", tmp_path / "y.npy")
+    free = made(li.LSTM(5, name="out"))
+    left = np.zeros((len(rows), 7, FEATURES), np.float32)
+    for row, target in zip(rows, left, strict=True):
+        target[max(0, 7 - len(row)) :] = row[-7:]
+    given = {"pad_value": 0, "max_length": 7, "padding": "pre", "truncating": "pre"}
+    predict_files(free, tmp_path / "x.jsonl", tmp_path / "y.npy", **given)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), free.predict(left))
+    with pytest.raises(li.InputError, match="pad_value needs max_length"):
+        predict_files(free, tmp_path / "x.jsonl", tmp_path / "y.npy", pad_value=0)
+
+
+def test_stateful_model(tmp_path, x):
+    model = made(li.LSTM(4, stateful=True, name="out"), shape=(TIMESTEPS, FEATURES))
+    np.save(tmp_path / "x.npy", x)
+    expected = model.predict(x, batch_size=100)
+    model.reset_states()
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", batch_size=100)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    with pytest.raises(li.InputError, match="stateful model cannot resume"):
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", resume=True)
+
+
+# ---------------------------------------------------------------- rows that cannot be used
+def test_bad_rows_are_named_or_skipped(tmp_path, model, x, expected):
+    lines = [",".join(f"{v:.9g}" for v in row) for row in x.reshape(len(x), -1)]
+    lines[10], lines[500], lines[20] = lines[10] + ",1", "1,2", lines[20].replace(",", ",oops", 1)
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(li.InputError, match="x.csv, line 11: found 13 cells, expected 12"):
+        predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy")
+    assert os.listdir(tmp_path) == ["x.csv"]
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", on_error="skip")
+    assert (done.rows, done.rejected) == (len(x) - 3, 3)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.delete(expected, [10, 20, 500], axis=0))
+    rejected = [json.loads(line) for line in (tmp_path / "y.npy.rejected.jsonl").read_text().splitlines()]
+    assert [(one["row"], one["where"]) for one in rejected] == [(10, "line 11"), (20, "line 21"), (500, "line 501")]
+    assert rejected[1]["text"] == lines[20]
+    assert "could not convert string to float: 'oops" in rejected[1]["reason"]
+
+
+def test_bad_json_lines(tmp_path, model, x):
+    lines = as_text(x[:20]).splitlines()
+    bad = ["[[1, 2], [3]]", "[", "[[1, 2, 3]]", "[]", '{"x": 1}', "[[1, null]]", '["a"]', "[[1, 1e400]]"[:0] + "7 8"]
+    (tmp_path / "x.jsonl").write_text("\n".join([*lines[:5], *bad, "", *lines[5:]]))
+    done = predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip", rejected=tmp_path / "bad")
+    assert (done.rows, done.rejected) == (20, len(bad))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x[:20]))
+    found = [json.loads(line) for line in (tmp_path / "bad").read_text().splitlines()]
+    assert [one["row"] for one in found] == list(range(5, 5 + len(bad)))
+    for text in bad:
+        (tmp_path / "one.jsonl").write_text(lines[0] + "\n" + text + "\n")
+        with pytest.raises(li.InputError, match=r"one.jsonl, (line 2|row 1): "):
+            predict_files(model, tmp_path / "one.jsonl", tmp_path / "z.npy")
+
+
+def test_the_row_with_a_strange_id(tmp_path):
+    model = made(li.Embedding(10, 4), li.LSTM(3), shape=(None,), dtype="int32")
+    ids = RANDOM.integers(0, 10, (300, 5))
+    ids[123, 2] = 10
+    np.save(tmp_path / "x.npy", ids)
+    with pytest.raises(li.InputError, match=r"x.npy, row 123: .*found id 10"):
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy")
+    done = predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", on_error="skip")
+    assert (done.rows, done.rejected) == (299, 1)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(np.delete(ids, 123, axis=0)))
+    with pytest.raises(li.InputError, match="found no row that fits"):
+        np.save(tmp_path / "x.npy", ids + 10)
+        predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", on_error="skip")
+    (tmp_path / "x.csv").write_text("1,2\n3,1.5\n")
+    with pytest.raises(li.InputError, match=r"x.csv, row 1: .*found 1.5, expected whole numbers"):
+        predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy")
+
+
+def test_missing_cells_in_parquet(tmp_path, model):
+    pa = pyarrow()
+    import pyarrow.parquet as parquet
+
+    columns = {f"c{n}": [0.5, None if n == 3 else 1.0, 2.0] for n in range(12)}
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    with pytest.raises(li.InputError, match="x.parquet, row 1: column 'c3': found nothing"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", on_error="skip").rows == 2
+
+
+BROKEN = [("x.npy", b"\x93NUMPY\x01\x00v\x00{"), ("x.npz", b"PK\x03\x04broken"), ("x.h5", b"\x89HDF\r\n\x1a\nbroken"),
+          ("x.csv.gz", b"\x1f\x8bbroken"), ("x.parquet", b"PAR1broken"), ("x.arrow", b"ARROW1broken")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data"), BROKEN, ids=[name for name, _ in BROKEN])
+def test_broken_files(tmp_path, model, name, data):
+    if name.endswith(("parquet", "arrow")):
+        pyarrow()
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(li.InputError, match="found no valid"):
+        predict_files(model, tmp_path / name, tmp_path / "y.npy")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_files_that_end_early(tmp_path, model, x):
+    np.savez_compressed(tmp_path / "whole.npz", x=x)
+    data = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(data[: len(data) // 2] + bytes(len(data) // 4) + data[len(data) * 3 // 4 :])
+    as_csv_gz(tmp_path / "whole.csv.gz", x)
+    (tmp_path / "x.csv.gz").write_bytes((tmp_path / "whole.csv.gz").read_bytes()[:-2000])
+    for name in ("x.npz", "x.csv.gz"):
+        with pytest.raises(li.InputError, match="found no valid"):
+            predict_files(model, tmp_path / name, tmp_path / "y.npy")
+    assert not (tmp_path / "y.npy").exists()
+
+
+# ---------------------------------------------------------------- progress
+def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.progress.SECONDS", 0)
+    shown = make("auto", 0)
+    shown.update(1000, 0.25)
+    shown.update(2000, None)
+    shown.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("lstm-infer: 1,000 rows, ") and "rows/s, 25%, " in first and first.endswith("s left")
+    assert second.startswith("lstm-infer: 2,000 rows, ") and second.endswith("rows/s")
+
+
+def test_how_much_is_read(tmp_path, model, x):
+    as_csv(tmp_path / "x.csv", np.tile(x, (20, 1, 1)))
+    as_npy(tmp_path / "x.npy", np.tile(x, (200, 1, 1)))
+    for name in ("x.csv", "x.npy"):
+        feed = Feed(model, [tmp_path / name] * 2, Settings())
+        found = [feed.fraction() for _ in feed.samples()]
+        assert found == sorted(found) and 0 <= found[0] < found[-1] <= 1

@@ -1,0 +1,130 @@
+"""A real Dask cluster on this machine, one of whose workers is killed in the middle."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.batch import predict_files, predict_on_cluster
+from lstm_infer.batch.settings import Settings
+from lstm_infer.batch.sources import Source
+
+ROOT = Path(__file__).resolve().parent.parent
+SUNSPOTS = ROOT / "models" / "sunspots.h5"
+ROWS = 60_000
+
+JOB = """
+import os, signal, subprocess, sys, threading, time
+from distributed import Client, LocalCluster
+import lstm_infer as li
+from lstm_infer.batch import predict_on_cluster
+
+def kill_one(client, folder):
+    pids = sorted(client.run(os.getpid).values())
+    while not any(name.startswith("part-") for name in (os.listdir(folder) if os.path.isdir(folder) else ())):
+        time.sleep(0.01)
+    os.kill(pids[0], signal.SIGKILL)
+    print("killed", flush=True)
+
+if __name__ == "__main__":
+    x, folder = sys.argv[1:]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+        with Client(cluster) as client:
+            killer = threading.Thread(target=kill_one, args=(client, folder))
+            killer.start()
+            model = li.load_model("models/sunspots.h5")
+            done = predict_on_cluster(model, x, folder, client, partition_rows=5000, output_format="npy")
+            killer.join()
+            print(done.rows)
+            command = [sys.executable, "-m", "lstm_infer", "predict", "models/sunspots.h5", x, "-o", folder + "-cli"]
+            command += ["--dask", cluster.scheduler_address, "--output-format", "csv", "--partition-rows", "30000"]
+            subprocess.run(command, check=True, timeout=120)
+"""
+
+
+@pytest.fixture(scope="module")
+def x(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cluster") / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(ROWS, 24, 1)).astype(np.float32))
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_killed_worker(tmp_path, x):
+    pytest.importorskip("distributed")
+    (tmp_path / "job.py").write_text(JOB)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, tmp_path / "job.py", x, tmp_path / "y"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["killed", str(ROWS)]
+    expected = li.load_model(SUNSPOTS).predict(np.load(x))
+    manifest = json.loads((tmp_path / "y" / "manifest.json").read_text())
+    assert sorted(os.listdir(tmp_path / "y")) == ["manifest.json", *(f"part-{n:05}.npy" for n in range(12))]
+    assert manifest["rows"] == ROWS and [part["part"] for part in manifest["parts"]][1] == [5000, 10_000]
+    parts = [np.load(tmp_path / "y" / part["file"]) for part in manifest["parts"]]
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+    parts = [np.loadtxt(path, np.float32, ndmin=2) for path in sorted((tmp_path / "y-cli").glob("part-*.csv"))]
+    assert len(parts) == 2
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+# ---------------------------------------------------------------- without a cluster
+def test_wrong_usage(tmp_path, x, monkeypatch):
+    model = li.load_model(SUNSPOTS)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "distributed", None)
+        with pytest.raises(li.InputError, match=r"pip install 'lstm-infer\[dask\]'"):
+            predict_on_cluster(model, x, tmp_path / "y", "tcp://127.0.0.1:1")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    npy = {"output_format": "npy"}
+    for output, message in ((tmp_path / "full", "not empty"), ("-", "expected a folder")):
+        with pytest.raises(li.InputError, match=message):
+            predict_on_cluster(model, x, output, None, **npy)
+    with pytest.raises(li.InputError, match="found standard input"):
+        predict_on_cluster(model, "-", tmp_path / "y", None, **npy)
+    with pytest.raises(li.InputError, match="resume and rejected"):
+        predict_on_cluster(model, x, tmp_path / "y", None, resume=True, **npy)
+    assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5", "parquet"])
+def test_parts_of_files(tmp_path, kind):
+    import h5py
+
+    model, x = li.load_model(SUNSPOTS), np.random.default_rng(0).normal(size=(1000, 24)).astype(np.float32)
+    path = tmp_path / f"x.{kind}"
+    if kind == "npy":
+        np.save(path, x)
+    elif kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["x"] = x
+    else:
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as parquet
+
+        parquet.write_table(pa.table({str(n): x[:, n] for n in range(24)}), path, row_group_size=100)
+    expected = model.predict(x[..., None])
+    for part, rows in (((0, 3), slice(0, 3)), ((3, 10), slice(3, 10))):
+        scale = 100 if kind == "parquet" else 1
+        source, target = Source(str(path), kind, part=part), tmp_path / "y.csv"
+        predict_files(model, [source], target, index=True)
+        found = np.loadtxt(target, np.float32, delimiter=",", skiprows=1)
+        rows = slice(rows.start * scale, rows.stop * scale)
+        np.testing.assert_array_equal(found[:, 0], np.arange(1000)[rows])
+        np.testing.assert_array_equal(found[:, 1:], expected[rows])
+
+
+def test_series_stay_whole(x):
+    from lstm_infer.batch.cluster import _split
+
+    model, source = li.load_model(SUNSPOTS), Source(str(x), "npy")
+    parts = [part.part for part in _split(source, model, Settings(), 25_000)]
+    assert parts == [(0, 25_000), (25_000, 50_000), (50_000, ROWS)]
+    assert [part.part for part in _split(source, model, Settings(window=3), 25_000)] == [None]

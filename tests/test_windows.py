@@ -1,0 +1,210 @@
+"""Windows over series, groups, scaling and text columns in files, against what one would write by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+import lstm_infer as li
+from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch.windows import WindowMaker
+
+RANDOM = np.random.default_rng(11)
+WINDOW = 6
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = li.Sequential([li.Input((None, 2)), li.LSTM(4), li.Dense(1, name="out")])
+    model.set_weights([RANDOM.normal(size=s) for layer in model.holders() for s in layer.expected_shapes.values()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def series():
+    return RANDOM.normal(size=(500, 2)).astype(np.float32)
+
+
+def by_hand(values, stride=1, window=WINDOW):
+    ends = np.arange(window - 1, len(values), stride)
+    return np.array([values[e - window + 1 : e + 1] for e in ends]).reshape(-1, window, values.shape[-1]), ends
+
+
+def write_csv(path, columns):
+    lines = [",".join(columns)]
+    for row in zip(*columns.values(), strict=True):
+        lines.append(",".join(f"{v:.9g}" if isinstance(v, float) else str(v) for v in row))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def read_csv(path):
+    header, *lines = path.read_text().splitlines()
+    return dict(zip(header.split(","), zip(*(line.split(",") for line in lines), strict=True), strict=True))
+
+
+# ---------------------------------------------------------------- the maker
+@pytest.mark.parametrize("window", [1, 2, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+def test_any_pieces_give_the_same_windows(window, stride):
+    values = np.arange(60.0).reshape(30, 2)
+    wanted, ends = by_hand(values, stride, window)
+    for sizes in ([30], [1] * 30, [3, 0, 4, 1, 9, 13]):
+        maker, start, found, found_ends = WindowMaker(window, stride), 0, [], []
+        for size in sizes:
+            made = maker.feed([values[start : start + size]], None)
+            found.append(made.values[0])
+            found_ends.extend((made.ends + start).tolist())
+            start += size
+        np.testing.assert_array_equal(np.concatenate(found), wanted)
+        assert found_ends == ends.tolist()
+
+
+def test_any_pieces_give_the_same_windows_of_groups():
+    values, keys = np.arange(80.0).reshape(40, 2), RANDOM.choice(["a", "b", "c"], 40)
+    wanted = {}
+    for key in "abc":
+        rows = np.flatnonzero(keys == key)
+        windows, ends = by_hand(values[rows], 2, 4)
+        wanted.update(zip(rows[ends].tolist(), windows.tolist(), strict=True))
+    for sizes in ([40], [1] * 40, [7, 20, 13]):
+        maker, start, found = WindowMaker(4, 2), 0, {}
+        for size in sizes:
+            part = slice(start, start + size)
+            made = maker.feed([values[part]], keys[part])
+            found.update(zip((made.ends + start).tolist(), made.values[0].tolist(), strict=True))
+            start += size
+        assert list(found) == sorted(wanted)
+        assert found == wanted
+
+
+# ---------------------------------------------------------------- files
+@pytest.mark.parametrize("stride", [1, 5])
+def test_windows_of_a_table(tmp_path, model, series, stride):
+    times = [f"2024-01-{n:03}" for n in range(len(series))]
+    write_csv(tmp_path / "x.csv", {"time": times, "b": series[:, 1].tolist(), "a": series[:, 0].tolist()})
+    windows, ends = by_hand(series, stride)
+    given = {"window": WINDOW, "stride": stride, "columns": ["a", "b"], "time": "time"}
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", **given)
+    found = read_csv(tmp_path / "y.csv")
+    assert done.rows == len(ends)
+    assert found["row"] == tuple(map(str, ends))
+    assert found["time"] == tuple(times[e] for e in ends)
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), model.predict(windows)[:, 0])
+
+
+def test_windows_of_an_array_and_of_every_file(tmp_path, model, series):
+    np.save(tmp_path / "x.npy", series)
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", window=WINDOW)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(by_hand(series)[0]))
+    np.save(tmp_path / "short.npy", series[: WINDOW - 1])
+    several = [tmp_path / "x.npy", tmp_path / "short.npy", tmp_path / "x.npy"]
+    predict_files(model, several, tmp_path / "y.csv", window=WINDOW)
+    found = read_csv(tmp_path / "y.csv")
+    assert found["row"] == tuple(map(str, range(WINDOW - 1, len(series)))) * 2
+    assert set(found["source"]) == {str(tmp_path / "x.npy")}
+    batches = (series[n : n + 17] for n in range(0, len(series), 17))
+    found = np.concatenate(list(predict_batches(model, batches, window=WINDOW)))
+    np.testing.assert_array_equal(found, model.predict(by_hand(series)[0]))
+
+
+def test_many_blocks(tmp_path, model, monkeypatch):
+    """A series longer than a block, of which the windows span the borders."""
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", 100)
+    monkeypatch.setattr("lstm_infer.batch.delimited.BLOCK_BYTES", 3000)
+    series = RANDOM.normal(size=(3000, 2)).astype(np.float32)
+    sensors = RANDOM.choice(["s1", "s2", "s3"], len(series))
+    write_csv(tmp_path / "x.csv", {"sensor": sensors.tolist(), "a": series[:, 0].tolist(), "b": series[:, 1].tolist()})
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", window=WINDOW, columns=["a", "b"])
+    expected = model.predict(by_hand(series)[0])[:, 0]
+    np.testing.assert_array_equal(np.array(read_csv(tmp_path / "y.csv")["out"], np.float32), expected)
+    predict_files(model, tmp_path / "x.csv", tmp_path / "g.csv", window=WINDOW, group_by="sensor", stride=3)
+    found = read_csv(tmp_path / "g.csv")
+    wanted = []
+    for sensor in np.unique(sensors):
+        rows = np.flatnonzero(sensors == sensor)
+        windows, ends = by_hand(series[rows], 3)
+        outputs = model.predict(windows)[:, 0].tolist()
+        wanted += zip(rows[ends].tolist(), [str(sensor)] * len(ends), outputs, strict=True)
+    wanted.sort()
+    rows = zip(map(int, found["row"]), found["sensor"], np.array(found["out"], np.float32).tolist(), strict=True)
+    assert list(rows) == wanted
+
+
+def test_scaling(tmp_path, model, series):
+    raw = series.astype(np.float64) * [3.0, 10.0] + [100.0, -5.0]
+    write_csv(tmp_path / "x.csv", {"a": raw[:, 0].tolist(), "b": raw[:, 1].tolist(), "other": raw[:, 1].tolist()})
+    scaling = {"a": {"mean": 100, "scale": 3}, "b": {"min": -25, "max": 15, "feature_range": [-1, 1]}}
+    (tmp_path / "scaling.json").write_text(json.dumps(scaling))
+    read = np.array([[float(f"{v:.9g}") for v in row] for row in raw])
+    scaled = np.stack([(read[:, 0] - 100) / 3, (read[:, 1] + 25) / 40 * 2 - 1], axis=1).astype(np.float32)
+    expected = model.predict(by_hand(scaled)[0])
+    given = {"window": WINDOW, "scale": str(tmp_path / "scaling.json")}
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-6)
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given, unscale="a")
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected * 3 + 100, rtol=1e-6)
+    np.save(tmp_path / "x.npy", raw)
+    lines = {"mean": [100, -5], "scale": [3, 10]}
+    predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", window=WINDOW, scale=lines)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(by_hand(series)[0]), atol=1e-5)
+
+
+WRONG_SCALING = [
+    ("[]", "expected an object"), ("{", "no valid JSON"), ('{"a": {"mean": 1}}', "expected mean and scale"),
+    ('{"a": 3}', "expected mean and scale"), ('{"a": {"mean": "x", "scale": 1}}', "something else than numbers"),
+    ('{"a": {"mean": 1, "scale": 1}}', r"found no scaling of \['b'\]"),
+    ('{"mean": [1], "scale": [1, 2]}', "different size"),
+    ('{"mean": [1, 2, 3], "scale": [1, 2, 3]}', "found scaling of 3 columns, expected 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_SCALING, ids=[message for _, message in WRONG_SCALING])
+def test_wrong_scaling(tmp_path, model, text, message):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "scaling.json").write_text(text)
+    with pytest.raises(li.InputError, match=message):
+        given = {"window": 2, "scale": str(tmp_path / "scaling.json"), "columns": ["a", "b"]}
+        predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+
+
+def test_a_bad_row_breaks_a_series(tmp_path, model, series):
+    lines = ["a,b", *(f"{a:.9g},{b:.9g}" for a, b in series[:40])]
+    lines[21] = "1,oops"  # row 20
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", window=WINDOW, on_error="skip")
+    assert done.rejected == 1
+    found = read_csv(tmp_path / "y.csv")
+    assert found["row"] == tuple(map(str, [*range(5, 20), *range(26, 40)]))
+    windows = np.concatenate([by_hand(series[:20])[0], by_hand(series[21:40])[0]])
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), model.predict(windows)[:, 0])
+    with pytest.raises(li.InputError, match="x.csv, line 22: could not convert"):
+        predict_files(model, tmp_path / "x.csv", tmp_path / "z.csv", window=WINDOW)
+
+
+def test_an_input_without_timesteps_has_the_last_row(tmp_path, series):
+    past, now = li.Input((WINDOW, 2), name="past"), li.Input((1,), name="now")
+    model = li.Model([past, now], li.Dense(1)(li.Concatenate()([li.LSTM(3)(past), now])))
+    model.set_weights([RANDOM.normal(size=s) for layer in model.holders() for s in layer.expected_shapes.values()])
+    write_csv(tmp_path / "x.csv", {name: series[:, n % 2].tolist() for n, name in enumerate("abc")})
+    columns = {"past": ["a", "b"], "now": ["c"]}
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", window=WINDOW, columns=columns)
+    windows, ends = by_hand(series)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict([windows, series[ends, :1]]))
+
+
+WRONG = [
+    ({"window": 3, "columns": ["a"]}, r"found windows of 3 rows of 1 columns, expected \(None, None, 2\)"),
+    ({"window": 3, "columns": ["a", "z"]}, "found no column 'z'"),
+    ({"window": 3, "group_by": "z"}, "found no column 'z'"),
+    ({"group_by": "a"}, "group_by is for windows"),
+    ({"window": 0}, "found window=0"),
+    ({"unscale": "a"}, "unscale needs scale"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_wrong_usage(tmp_path, model, given, message):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    with pytest.raises(li.InputError, match=message):
+        predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    assert not (tmp_path / "y.npy").exists()
