@@ -51,3 +51,5 @@ class Augmentation(Layer):
 
 AUGMENTATIONS = {name: type(name, (Augmentation,), {"__doc__": "Nothing, at inference."}) for name in NAMES}
 """The classes by their names."""
+
+globals().update(AUGMENTATIONS)  # where pickle looks for them

@@ -35,7 +35,7 @@ class Operation(Layer):
         ``name``, and the arguments that the function has besides those of the call.
     """
 
-    function = None
+    function = key = None
     elementwise = False
 
     def __init__(self, floatx="float32", name=None, trainable=True, **options):
@@ -44,6 +44,9 @@ class Operation(Layer):
         self.floats = {"floatx": self.dtype} if "floatx" in inspect.signature(self.function).parameters else {}
         self.expected_shapes = {}
         self.per_timestep = self.elementwise
+
+    def __reduce_ex__(self, protocol):
+        return _blank, (self.key,), self.__getstate__()
 
     def get_config(self):
         return {**super().get_config(), **self.options}
@@ -134,14 +137,24 @@ def _small(results):
     return [a if a.dtype.kind in "biu" and a.size <= MOST_REMEMBERED else a.shape for a in arrays]
 
 
-def _made(name, function, elementwise):
+def _made(key, function, elementwise):
+    name = key.rpartition(".")[2]
     members = {"function": staticmethod(function), "elementwise": elementwise, "__doc__": f"The operation {name}."}
-    return type(name, (Operation,), members)
+    return type(name, (Operation,), {**members, "key": key})
+
+
+def _blank(key):
+    """Return an operation to which pickle gives what it had: its class has no name in this module."""
+    kind = OPERATIONS[key]
+    return kind.__new__(kind)
 
 
 OPERATIONS = {
-    **{f"keras.ops.{name}": _made(name, f, name in ops.ELEMENTWISE) for name, f in ops.KERAS.items()},
-    **{f"tf.{name}": _made(name, f, False) for name, f in ops.TENSORFLOW.items()},
+    key: _made(key, function, elementwise)
+    for key, function, elementwise in (
+        *((f"keras.ops.{name}", f, name in ops.ELEMENTWISE) for name, f in ops.KERAS.items()),
+        *((f"tf.{name}", f, False) for name, f in ops.TENSORFLOW.items()),
+    )
 }
 """Classes of operations by what a canonical spec calls them."""
 
