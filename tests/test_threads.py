@@ -237,7 +237,8 @@ def test_an_interrupt_at_any_moment(use, crew):
 
 
 INTERRUPTED = """
-import _thread, threading, time
+import _thread, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background begins without
 import numpy as np
 import lstm_infer as li
 from lstm_infer import threads
