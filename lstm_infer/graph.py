@@ -99,7 +99,8 @@ class Graph:
 
     def _run(self, layer, inputs, carried, context, kwargs):
         try:
-            return layer.run(inputs, carried, context, **kwargs)
+            outputs, mask = layer.run(inputs, carried, context, **kwargs)
+            return outputs, None if type(layer).__name__ in layer.semantics.masks_stop_at else mask
         except InputError:
             raise
         except ValueError as error:  # sizes that only this data has, and that do not fit each other

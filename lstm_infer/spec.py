@@ -110,6 +110,10 @@ class Semantics:
     ----------
     hard_sigmoid : {"keras3", "keras2"}
         ``clip(x/6 + 0.5, 0, 1)`` or ``clip(0.2 x + 0.5, 0, 1)``.
+    masks_stop_at : frozenset of str
+        Classes of layers that take the mask away from what follows, besides those that do so in today's Keras.
+    softmax_mask : {"taken", "fitting", "ignored"}
+        Whether a Softmax layer heeds the mask of its inputs: always, if it has their shape, or never.
     masked_output : {"previous", "state"}
         What a recurrent layer emits at a masked timestep: its previous output (zeros before the first real
         timestep), or its first state (Keras 2.2.5 and earlier, whose loop was symbolic: an unrolled layer there,
@@ -157,6 +161,8 @@ class Semantics:
     """
 
     hard_sigmoid: str = "keras3"
+    masks_stop_at: frozenset = frozenset()
+    softmax_mask: str = "taken"
     masked_output: str = "previous"
     mask_with_initial_state: bool = False
     merge_mask: str = "any"

@@ -11,6 +11,7 @@ import h5files
 import numpy as np
 import pytest
 
+import lstm_infer as li
 from lstm_infer import hdf5, layouts
 from lstm_infer.errors import LoadError
 from lstm_infer.spec import Call, Handle, LayerSpec, ModelSpec, RawModel, RawWeights, Semantics, TensorRef
@@ -94,38 +95,56 @@ KERAS2 = {
     "bidirectional_zeroes_masked": False, "stacked_states_reversed": True, "stateful_keeps_given_state": False,
     "recorded_state_wins": False, "masks_in_graph": False, "masked_softmax": "faint", "attention_is_fused": False,
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
-    "least_norm": 1e-12,
-    "convolutions_zero_masked": False,
-    "time_distributed_asks_inside": True, "upsampling_from_corner": True,
+    "least_norm": 1e-12, "convolutions_zero_masked": False, "time_distributed_asks_inside": True,
+    "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(),
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
-      "recorded_state_wins": True, "upsampling_from_corner": False}
+      "recorded_state_wins": True, "upsampling_from_corner": False,
+      "masks_stop_at": frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"})}
+TF26 = {**TF, "softmax_mask": "taken", "masks_stop_at": TF["masks_stop_at"] - {"ReLU"}}
 KERAS3 = {
     "hard_sigmoid": "keras3", "masked_output": "previous", "mask_with_initial_state": False, "merge_mask": "any",
     "bidirectional_zeroes_masked": True, "stacked_states_reversed": False, "stateful_keeps_given_state": True,
     "recorded_state_wins": False, "masks_in_graph": True, "masked_softmax": "zeros", "attention_is_fused": True,
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
-    "least_norm": 1e-24,
-    "convolutions_zero_masked": True,
-    "time_distributed_asks_inside": False, "upsampling_from_corner": False,
+    "least_norm": 1e-24, "convolutions_zero_masked": True, "time_distributed_asks_inside": False,
+    "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(),
 }
 KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}
-TF210 = {**TF, "attention_takes_masks": True}
+TF210 = {**TF26, "attention_takes_masks": True, "masks_stop_at": TF26["masks_stop_at"] - {"MultiHeadAttention"}}
 
 
 @pytest.mark.parametrize("version, backend, expected", [
     ("1.2.2", None, KERAS2), ("2.0.9", "tensorflow", KERAS2), ("2.2.4", "tensorflow", NATURAL),
     ("2.2.2", "theano", {**KERAS2, "masked_output": "previous"}),
     ("2.3.1", "tensorflow", {**NATURAL, "masked_output": "previous"}),
-    ("2.2.4-tf", "tensorflow", TF), ("2.9.0", "tensorflow", TF), ("2.10.0", None, TF210), ("2.21.0", None, TF210),
+    ("2.2.4-tf", "tensorflow", TF), ("2.4.0", None, {**TF, "softmax_mask": "fitting"}),
+    ("2.9.0", "tensorflow", TF26), ("2.10.0", None, TF210), ("2.21.0", None, TF210),
     ("3.0.5", "jax", {**KERAS35, "merge_mask": "none"}), ("3.5.0", "tensorflow", KERAS35), ("3.6.0", None, KERAS36),
     ("3.7.0", "torch", {**KERAS36, "attention_is_fused": True}), ("3.10.0", None, KERAS3), (None, None, KERAS3),
     ("3.8.0", "tensorflow", {**KERAS3, "masked_softmax": "faint"}),
 ])
 def test_semantic_profiles(version, backend, expected):
     assert vars(layouts.semantics(version, backend)) == expected
+
+
+@pytest.mark.parametrize(("layer", "version", "stops"), [
+    (lambda: li.ReLU(), "2.4.0", True), (lambda: li.ReLU(), "2.6.0", False), (lambda: li.Identity(), "2.15.0", True),
+    (lambda: li.Rescaling(0.5), "2.15.0", True), (lambda: li.Rescaling(0.5), "3.0.0", False),
+    (lambda: li.Softmax(), "2.2.4", False), (lambda: li.ActivityRegularization(), "2.1.6-tf", True)])
+def test_where_masks_stop(layer, version, stops):
+    """As tf.keras does it (measured with TF 1.12 to 2.15): what follows sees all timesteps, or those that count."""
+    ids = li.Input((4,))
+    model = li.Model(ids, li.GlobalAveragePooling1D()(layer()(li.Embedding(5, 2, mask_zero=True)(ids))))
+    model.set_weights([np.arange(10.0).reshape(5, 2)])
+    model.adopt(layouts.semantics(version))
+    x = np.array([[1, 2, 0, 0]])
+    pooled = model.get_layer(model.layers[-2].name).output
+    every = li.Model(ids, pooled).predict(x)
+    expected = every.mean(axis=1) if stops else every[:, :2].mean(axis=1)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6)
 
 
 def test_tensorflow_before_its_own_loop():

@@ -245,7 +245,7 @@ class Store:
     def writer(self, groups: Mapping[str, Any], names: Mapping[str, str], windows: bool) -> str | None:
         """A Keras that leaves such traces: the object store names no version. Tf.keras's oldest, Keras 3's newest."""
         tf_keras = windows or "metrics" in self.file or "_layer_checkpoint_dependencies" in groups
-        return "2.12" if tf_keras else "3.15" if names else None
+        return "2.12" if tf_keras else "3.15" if names else "3.3"
 
     def variables(self, group: h5py.Group, where: str) -> tuple[tuple[str, Handle], ...]:
         return tuple((key, self.array(group, key, f"{where}/{key}")) for key in sorted(group, key=number))

@@ -188,6 +188,9 @@ class Softmax(Layer):
         return input_shape
 
     def call(self, inputs, mask=None):
+        heeds = self.semantics.softmax_mask
+        if heeds == "ignored" or (heeds == "fitting" and np.shape(mask) != inputs.shape):
+            mask = None
         mask = None if mask is None else self._fit(mask, inputs.shape)
         # Keras makes zeros of what is masked; before 3.10, where everything was masked, the values still had their say
         zeroes = mask is not None and self.semantics.masked_softmax == "zeros"

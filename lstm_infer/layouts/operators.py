@@ -58,7 +58,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
         "divide_no_nan": "DivideNoNan", "floordiv": "FloorDivide", "floormod": "Mod", "mod": "Mod", "pow": "Power",
         "maximum": "Maximum", "minimum": "Minimum", "equal": "Equal", "not_equal": "NotEqual", "greater": "Greater",
         "greater_equal": "GreaterEqual", "less": "Less", "less_equal": "LessEqual", "logical_and": "LogicalAnd",
-        "logical_or": "LogicalOr", "logical_xor": "LogicalXor", "atan2": "Arctan2",
+        "logical_or": "LogicalOr", "logical_xor": "LogicalXor",
         "squared_difference": "tf.squared_difference",
     }.items()},
     **{f"math.reduce_{name}": (op, REDUCED) for name, op in {
@@ -67,7 +67,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     }.items()},
     "__operators__.add": ("Add", {"y": "x2"}), "__operators__.getitem": ("GetItem", {"slice_spec": "key"}),
     "__operators__.eq": ("Equal", {"other": "x2", "y": "x2"}),
-    "__operators__.ne": ("NotEqual", {"other": "x2", "y": "x2"}),
+    "__operators__.ne": ("NotEqual", {"other": "x2", "y": "x2"}), "math.atan2": ("Arctan2", {"x": "x2"}),
     "math.cumsum": ("Cumsum", {}), "math.cumprod": ("Cumprod", {}),
     "math.argmax": ("Argmax", {}), "math.argmin": ("Argmin", {}), "math.top_k": ("TopK", {}), "nn.top_k": ("TopK", {}),
     "math.l2_normalize": ("tf.l2_normalize", {"dim": "axis"}), "nn.l2_normalize": ("tf.l2_normalize", {"dim": "axis"}),
@@ -103,7 +103,9 @@ IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for g
     "one_hot": {"axis": -1}, "nn.softmax": {"axis": -1}, "nn.log_softmax": {"axis": -1}, "math.softmax": {"axis": -1},
     "math.log_softmax": {"axis": -1},
 }
-NOISE = {"synchronized": False, "conjugate": False, "bad_indices_policy": ""}  # values that change nothing
+NOISE = {  # values that change nothing
+    "synchronized": False, "conjugate": False, "bad_indices_policy": "", "data_format": "NHWC",
+}
 
 PAIR = ("x1", "x2")
 NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (today's, its inputs, its attributes)
@@ -229,6 +231,8 @@ def call_of(class_name: str, config: Mapping[str, Any], args: list, kwargs: dict
 def _call_of_function(function: str, args: list, kwargs: dict) -> tuple[list, dict]:
     if function not in FUNCTIONS:
         return args, kwargs
+    if function in ("__operators__.eq", "__operators__.ne") and len(args) + len(kwargs) < 2:
+        raise ValueError("tf.keras did not save what it is compared with")
     words = FUNCTIONS[function][1]
     given = {word: value for word, value in kwargs.items() if word != "name" and not _is_noise(word, value)}
     given = {**IMPLIED.get(function, {}), **given}

@@ -22,21 +22,27 @@ KERAS2 = Semantics(
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
     attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12, convolutions_zero_masked=False,
-    time_distributed_asks_inside=True, upsampling_from_corner=True,
+    time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored",
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
     stateful_keeps_given_state=True, recorded_state_wins=True, upsampling_from_corner=False,
+    masks_stop_at=frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"}),
 )
+TF_26 = replace(TF_KERAS, softmax_mask="taken", masks_stop_at=TF_KERAS.masks_stop_at - {"ReLU"})
 KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False)
 PROFILES = (  # (family, from version): the last row that applies wins
     ("keras1", (0,), KERAS2),
     ("keras2", (0,), KERAS2),
     ("keras2", (2, 2, 3), replace(KERAS2, stacked_states_reversed=False)),
     ("keras2", (2, 3), replace(KERAS2, stacked_states_reversed=False, masked_output="previous")),
-    ("tf.keras", (0,), replace(KERAS2, stateful_keeps_given_state=True)),  # TF 1.12 and before
+    ("tf.keras", (0,), replace(KERAS2, stateful_keeps_given_state=True,  # TF 1.12 and before
+                               masks_stop_at=frozenset({"ActivityRegularization"}))),
     ("tf.keras", (2, 2), TF_KERAS),
-    ("tf.keras", (2, 10), replace(TF_KERAS, attention_takes_masks=True)),
+    ("tf.keras", (2, 4), replace(TF_KERAS, softmax_mask="fitting")),  # TF 2.3 ignored it and TF 2.4 took it
+    ("tf.keras", (2, 6), TF_26),
+    ("tf.keras", (2, 10), replace(TF_26, attention_takes_masks=True,
+                                  masks_stop_at=TF_26.masks_stop_at - {"MultiHeadAttention"})),
     ("keras3", (0,), replace(KERAS_36, merge_mask="none", least_norm=1e-12)),
     ("keras3", (3, 5), replace(KERAS_36, least_norm=1e-12)),
     ("keras3", (3, 6), KERAS_36),

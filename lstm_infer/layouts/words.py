@@ -5,7 +5,7 @@ from __future__ import annotations
 CLASSES = {  # old class name: (today's, words that the old one implies)
     "Convolution1D": ("Conv1D", {}), "Convolution2D": ("Conv2D", {}), "Convolution3D": ("Conv3D", {}),
     "AtrousConvolution1D": ("Conv1D", {}), "AtrousConvolution2D": ("Conv2D", {}),
-    "Deconvolution2D": ("Conv2DTranspose", {}), "SeparableConvolution2D": ("SeparableConv2D", {}),
+    "SeparableConvolution2D": ("SeparableConv2D", {}),
     "TimeDistributedDense": ("Dense", {}),
     "CuDNNLSTM": ("LSTM", {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}),
     "CuDNNGRU": ("GRU", {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
