@@ -212,3 +212,18 @@ def test_an_operation_is_told_from_the_layer_of_its_name():
 
     assert of({"name": "add"}) == "keras.ops.Add"
     assert of({"name": "add", "trainable": True, "dtype": "float32"}) is None
+
+
+def test_a_mask_that_a_graph_records_can_be_stepped():
+    """Keras 3 records what Masking computes: whether any feature of a timestep is another than the mask value."""
+    x = li.Input((None, 3))
+    any_feature = LAYERS["keras.ops.Any"](axis=-1, keepdims=False)(LAYERS["keras.ops.NotEqual"]()(x, 0.0))
+    model = li.Model(x, li.LSTM(4)(li.Masking()(x), mask=any_feature))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=shape) for shape in ((3, 16), (4, 16), (16,))])
+    data = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    data[1, 3:] = 0
+    session = model.session()
+    for t in range(5):
+        y = session.step(data[:, t])
+    np.testing.assert_array_equal(y, model.predict(data))

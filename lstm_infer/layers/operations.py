@@ -79,6 +79,14 @@ class Operation(Layer):
             fewer = isinstance(leaf, Tensor) and len(leaf.shape) != len(shape)
             if fewer or (wide and np.shape(leaf)[np.ndim(leaf) - len(shape) + 1] != 1):
                 self.per_timestep = False
+        self.per_timestep |= self._reduces_features(args)
+
+    def _reduces_features(self, args):
+        """Whether the call makes one number of the features of every timestep, as a mask of Masking is made."""
+        axes, tensors = self.options.get("axis"), [leaf for leaf in flatten(args) if isinstance(leaf, Tensor)]
+        axes = list(axes) if isinstance(axes, (list, tuple)) else [axes]
+        rank = len(tensors[0].shape) if len(tensors) == 1 else 0
+        return type(self).__name__ in REDUCTIONS and rank > 2 and axes in ([-1], [rank - 1])
 
     # ------------------------------------------------------------ shapes
     def _try(self, args, kwargs):
@@ -123,6 +131,9 @@ class Operation(Layer):
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         return self._compute(*inputs), None
+
+
+REDUCTIONS = frozenset("Any All Max Min Sum Mean Prod".split())
 
 
 def _joined(first, second):
