@@ -128,3 +128,12 @@ def test_long_messages_are_cut():
     error = li.LoadError("a" * 100_000 + "end")
     assert len(str(error)) < 4001 and str(error).endswith("end")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_the_common_name_of_a_checkpoint(tmp_path):
+    """What people pass to TensorFlow: no file has this very name."""
+    (tmp_path / "ck-1.index").write_bytes(b"\0\0\1" + bytes(40) + TABLE_END)
+    with pytest.raises(li.LoadError, match=r"TensorFlow checkpoint[^@]*load_weights\('ck-1'\)"):
+        li.load_model(tmp_path / "ck-1")
+    with pytest.raises(FileNotFoundError):
+        li.load_model(tmp_path / "ck-2")

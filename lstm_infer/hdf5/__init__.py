@@ -81,6 +81,8 @@ def reading_isolated(path: Any, weights: Any = None) -> AbstractContextManager[R
 
 def _read_one(source: Source, damages: list[str] | None) -> RawModel:
     with damage(source.name):
+        if source.path is not None and not source.path.exists() and os.path.exists(f"{source.path}.index"):
+            raise LoadError(foreign.checkpoint(source.name))
         if source.path is not None and source.path.is_dir():
             kind = "folder"
         else:

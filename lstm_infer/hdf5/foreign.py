@@ -12,14 +12,14 @@ PICKLE0 = re.compile(rb"\(dp|\(lp|\(ilp|c[a-z_.]+\n\w+\n")  # the text forms of 
 ONNX_START = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")  # ir_version, then another field
 
 WITH_TF_KERAS = """; convert it where tf_keras is installed:
-    model = tf_keras.models.load_model({name!r})
+    model = tf_keras.models.load_model({name!r})  # not if model.export() made it: that keeps no Keras model
     model.save("model.h5")"""
 WITH_THE_CODE = """; convert it where tf_keras and the code that builds the model are:
-    model.load_weights({stem!r})
+    model.load_weights({stem!r})  # or tf.train.Checkpoint(model=model).restore({stem!r})
     model.save("model.h5")"""
 NO_WAY_BACK = "; it cannot become a Keras model again: save the one it was made from"
 PICKLED = """, which runs code when it is opened; convert it where it was made and is trusted:
-    model = pickle.load(open({name!r}, "rb"))
+    model = pickle.load(open({name!r}, "rb"))  # if it is a list of arrays, give it to model.set_weights()
     model.save("model.h5")"""
 FROM_YAML = """; convert it with Keras 2 before TensorFlow 2.6:
     model = keras.models.model_from_yaml(open({name!r}).read())
@@ -100,6 +100,11 @@ def members(names: list[str], name: str, kind: str) -> str:
             prefix = next((f"{name}/{member[:-6]}" for member in names if member.endswith(".index")), None)
             return _sentence(name, what, advice, prefix)
     return _sentence(name, f"{kind} without config.json", "")
+
+
+def checkpoint(name: str) -> str:
+    """The same about the common beginning of a TensorFlow checkpoint's names."""
+    return _sentence(name, "a TensorFlow checkpoint", WITH_THE_CODE)
 
 
 def json(value: Any, name: str) -> str | None:
