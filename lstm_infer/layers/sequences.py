@@ -167,9 +167,10 @@ def make_runner(packed, shape, return_sequences, backwards):
 
     shared = Shared(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
     alone, saved, not_before = None, 0.0, 0.0  # shortest time in one thread; what sharing saved; when to share again
+    is_awake = False  # whether the call before was shared, so that the threads that helped may be awake
 
     def compute(x, threads, soon=False):
-        nonlocal alone, saved, not_before
+        nonlocal alone, saved, not_before, is_awake
         h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
         parts, began = 1, perf_counter()
         if threads > 1 and began >= not_before:
@@ -179,7 +180,9 @@ def make_runner(packed, shape, return_sequences, backwards):
             took = perf_counter() - began
             if alone is None:  # the next one tells
                 not_before, alone = np.inf, took
-            saved = min(saved + alone - took, MOST_SAVED)
+            if is_awake or took > 4 * alone:  # to wake threads costs something, and is worth it later
+                saved = min(saved + alone - took, MOST_SAVED)
+            is_awake = True
             if saved < 0:  # cores are busy with something else, and threads wait for each other
                 saved, not_before = 0.0, began + took - PAUSE * saved
         else:
@@ -189,6 +192,7 @@ def make_runner(packed, shape, return_sequences, backwards):
                 alone = took
             if not_before == np.inf:
                 not_before = 0.0
+            is_awake = False
         return y
 
     return compute
