@@ -20,6 +20,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "layouts": {"errors", "spec", "numpy"},
     "kernels": {"numpy", "numba", "llvmlite"},
     "arguments": set(),
+    "wholefile": set(),
     "threads": set(),
     "layers": {"errors", "spec", "kernels", "threads", "numpy"},
     "maskgraph": {"layers"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
         "errors", "layers", "graph", "stepping", "chains", "inputs", "summary", "streaming", "loading", "threads",
         "numpy", "tqdm",
     },
-    "streaming": {"errors", "layers", "chains", "inputs", "model", "numpy"},
+    "streaming": {"errors", "layers", "chains", "inputs", "model", "wholefile", "numpy"},
     "assembly": {"errors", "spec", "layers", "model"},
     "loading": {"errors", "spec", "hdf5", "layouts", "assembly", "layers", "model", "origin", "numpy"},
     "custom": {"errors", "layers", "kernels", "numpy"},
@@ -44,8 +45,8 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "text": {"errors", "numpy"},
     "completion": set(),
     "bench": {
-        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "numpy", "numba",
-        "llvmlite", "matplotlib",
+        "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "wholefile", "numpy",
+        "numba", "llvmlite", "matplotlib",
     },
     "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
     "cli": {

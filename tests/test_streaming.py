@@ -149,6 +149,27 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_threads_may_write_the_same_file(tmp_path):
+    """Each its own beside it: none fails, and what stands there is always one of them, whole."""
+    path, problems = tmp_path / "a.npz", []
+    statefile.write(path, {"x": np.zeros(5000)})
+
+    def write(number):
+        try:
+            for _ in range(50):
+                statefile.write(path, {"x": np.full(5000, number)})
+                assert len(set(statefile.read(path)["x"].tolist())) == 1
+        except BaseException as error:
+            problems.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert problems == [] and len(list(tmp_path.iterdir())) == 1
+
+
 # ---------------------------------------------------------------- rows in slots
 @pytest.mark.parametrize("name", MODELS)
 def test_which_models_are_fused(name):

@@ -9,11 +9,12 @@ import tempfile
 
 from ..arguments import positive, seconds
 from ..errors import InputError, LSTMInferError
+from ..wholefile import replacing
 from . import compare, plot
 from .cases import SUITES
 from .coldstart import ColdStart
 from .engines import ENGINES, OURS, Engine, EngineError, choose
-from .output import check_folder, replacing, write_json
+from .output import check_folder, write_json
 from .report import add_rates, case_record, has_failed
 from .rounds import Runner
 from .table import table

@@ -1,14 +1,13 @@
 """State on disk: npz files, written beside their place and then moved there, read without believing a word of them."""
 
-import contextlib
 import os
 import zipfile
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import LoadError
+from ..wholefile import replacing
 
 MOST_HEADER = 4096
 """Characters of an array's header; ours have about a hundred."""
@@ -22,17 +21,8 @@ def write(path, arrays):
     path : str or PathLike
     arrays : dict of str to array
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+    with replacing(path) as file:
+        np.savez(file, **arrays)
 
 
 def read(path):
