@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from forced import share_everything
 
 import lstm_infer as li
 from lstm_infer.kernels import activations, fused, vector
@@ -62,13 +63,6 @@ def make_model(kind, features, units, **arguments):
 
 def random_array(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def share_everything(monkeypatch):
-    """Let threads share the units of every timestep, however little there is to do."""
-    for name in ("SHARED_WORK", "QUICK_WORK", "STEP_WORK", "PAUSE"):
-        monkeypatch.setattr(sequences, name, 0)
-    monkeypatch.setattr(sequences, "cpus", lambda: 64)
 
 
 def random_states(kind, batch, units, seed=2):
@@ -277,7 +271,7 @@ def test_implementations_of_lstm(units, features):
 @pytest.mark.parametrize("kind", KINDS)
 def test_ways_of_the_loop(kind, few, monkeypatch):
     """The input product ahead for a stretch of timesteps, or with the recurrent one; or first one, then the other."""
-    monkeypatch.setattr(sequences, "_few", lambda packed, timesteps: few)
+    monkeypatch.setattr(sequences, "few_of", lambda packed, timesteps: few)
     for (units, features), backwards in itertools.product(SIZES, (False, True)):
         x = random_array(10, LONG, features)
         expected = step_by_step(kind, features, units, x, backwards)
@@ -362,7 +356,7 @@ def test_strange_numbers_stay_in_their_row(kind, strange, monkeypatch):
     with np.errstate(invalid="ignore", over="ignore"):
         y, states = reference.rnn(reference.step(kind, weights), x, reference.zeros(kind, 9, 17))
     for few, threads in itertools.product((0, 64), (1, 2)):
-        monkeypatch.setattr(sequences, "_few", lambda packed, timesteps, few=few: few)
+        monkeypatch.setattr(sequences, "few_of", lambda packed, timesteps, few=few: few)
         monkeypatch.setattr(sequences, "SHARED_WORK", 0)
         ours = layer.run(x, None, li.layers.base.Context(threads=threads))[0]
         others = np.arange(9) != 4

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forced import share_everything
 
 import lstm_infer as li
 from lstm_infer import chains, threads
@@ -68,12 +69,6 @@ def make_model(units=33, threads=None):
     shapes = (5, 4 * units), (units, 4 * units), (4 * units,)
     model.set_weights([rng.normal(size=shape) / 4 for shape in shapes])
     return model
-
-
-def share_everything(monkeypatch):
-    for name in ("SHARED_WORK", "QUICK_WORK", "STEP_WORK", "PAUSE"):
-        monkeypatch.setattr(sequences, name, 0)
-    monkeypatch.setattr(sequences, "cpus", lambda: 64)
 
 
 @pytest.fixture
@@ -242,9 +237,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the bac
 import numpy as np
 import lstm_infer as li
 from lstm_infer import threads
-from lstm_infer.layers import sequences
+from lstm_infer.layers import sequences, sharing
 from lstm_infer.threads import each, together
-sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sequences.PAUSE = 0
+sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sharing.PAUSE = 0
 sequences.cpus = lambda: 64
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)
@@ -446,7 +441,7 @@ def test_small_calls_are_shared_only_if_they_come_soon(crew, monkeypatch):
 
 def test_sharing_that_does_not_pay_is_left(crew, shared, monkeypatch):
     """After the first call, and one alone that tells what it takes."""
-    monkeypatch.setattr(sequences, "PAUSE", 1e9)
+    monkeypatch.setattr(sharing, "PAUSE", 1e9)
     calls, run = [], sharing.Shared.run
     monkeypatch.setattr(sharing.Shared, "run", lambda *args: (calls.append(args), time.sleep(0.2), run(*args)))
     model, x = make_model(), random_input()
@@ -555,9 +550,9 @@ import os
 import numpy as np
 import lstm_infer as li
 from lstm_infer import threads
-from lstm_infer.layers import sequences
+from lstm_infer.layers import sequences, sharing
 from lstm_infer.threads import each, together
-sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sequences.PAUSE = 0
+sequences.SHARED_WORK = sequences.QUICK_WORK = sequences.STEP_WORK = sharing.PAUSE = 0
 sequences.cpus = lambda: 64
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from ..threads import together
 from . import memory
 from .base import Context
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
-from .sequences import FLOAT32, ROWS_EACH, _few, plan_of
+from .sequences import FLOAT32, ROWS_EACH, few_of, plan_of
 
 THREAD_WORK = 4_000_000
 """Multiply-adds of a call from which waking a thread costs less than it saves."""
@@ -135,7 +135,7 @@ def _drive(layer, rows, states):
     outputs = timesteps if layer.return_sequences else 1
     make = np.empty if rows.counts is None else np.zeros  # later layers see what is not written
     y = make((number, outputs, packed.units), FLOAT32)
-    few = _few(packed, timesteps)
+    few = few_of(packed, timesteps)
     numbers = (timesteps, features, packed.units, outputs, ROWS_AT_ONCE, 0, 0, 0, 0, 0, few, 0, 1, 0, 0)
     job, floats = plan_of(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
     job, own = job.copy(), memory.empty((floats,), FLOAT32)

@@ -18,7 +18,7 @@ from ..kernels.update import functions_of
 from ..kernels.vector import LANES
 from ..threads import cpus, together
 from . import memory
-from .sharing import Shared
+from .sharing import Shared, Worth
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -31,9 +31,6 @@ QUICK_WORK = 4_000_000
 SOON = 1e-4
 STEP_WORK = 50_000
 """Multiply-adds of a timestep below which it costs more to meet than is saved."""
-PAUSE, MOST_SAVED = 10, 0.02
-"""Once sharing has cost more time than it saved lately: for how many times as long nothing is shared; and how many
-seconds that were saved count at most."""
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows (through the whole model, if it can), not units of all rows."""
 
@@ -128,7 +125,7 @@ class _Call(NamedTuple):
         """Return the arguments of `compute`: a `Job` as an array, and the scratch it needs."""
         _, timesteps, features = self.x.shape
         times = 0 if self.times is None else address_of(self.times)
-        few = _few(self.packed, timesteps) if parts == 1 else rows
+        few = few_of(self.packed, timesteps) if parts == 1 else rows
         job = Job(
             timesteps, features, self.packed.units, self.y.shape[1], rows, row, order, times, int(self.backwards), 0,
             few, part, parts, shared, meeting, *functions_of(self.packed.cell), 0, 0,
@@ -159,40 +156,25 @@ def make_runner(packed, shape, return_sequences, backwards):
     """
     rows, timesteps, features = shape
     outputs, units = timesteps if return_sequences else 1, packed.units
-    few = _few(packed, timesteps)
+    few = few_of(packed, timesteps)
     numbers = (timesteps, features, units, outputs, rows, 0, 0, 0, int(backwards), 0, few, 0, 1, 0, 0)
     job, floats = plan_of(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
     entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
     of_y = (rows, timesteps, units) if return_sequences else (rows, units)
 
-    shared = Shared(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
-    alone, saved, not_before = None, 0.0, 0.0  # shortest time in one thread; what sharing saved; when to share again
-    is_awake = False  # whether the call before was shared, so that the threads that helped may be awake
+    shared, worth = Shared(packed, Job(*numbers, *functions_of(packed.cell), 0, 0)), Worth()
 
     def compute(x, threads, soon=False):
-        nonlocal alone, saved, not_before, is_awake
         h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
         parts, began = 1, perf_counter()
-        if threads > 1 and began >= not_before:
+        if threads > 1 and worth.allows(began):
             parts = parts_of(packed, rows, timesteps, threads, QUICK_WORK if soon else SHARED_WORK)
         if parts > 1:
             shared.run(x, h, c, y, parts)
-            took = perf_counter() - began
-            if alone is None:  # the next one tells
-                not_before, alone = np.inf, took
-            if is_awake or took > 4 * alone:  # to wake threads costs something, and is worth it later
-                saved = min(saved + alone - took, MOST_SAVED)
-            is_awake = True
-            if saved < 0:  # cores are busy with something else, and threads wait for each other
-                saved, not_before = 0.0, began + took - PAUSE * saved
+            worth.note_shared(began, perf_counter() - began)
         else:
             entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
-            took = perf_counter() - began
-            if alone is None or took < alone or not_before == np.inf:
-                alone = took
-            if not_before == np.inf:
-                not_before = 0.0
-            is_awake = False
+            worth.note_alone(perf_counter() - began)
         return y
 
     return compute
@@ -211,7 +193,7 @@ def parts_of(packed, rows, timesteps, threads, least):
     return min(threads, cpus(), -(-packed.units // (LANES * cell.wide * cell.grain)))
 
 
-def _few(packed, timesteps):
+def few_of(packed, timesteps):
     """Return `Job.few`: there is nothing to make ahead of a single timestep."""
     if timesteps == 1:
         return 0

@@ -10,7 +10,40 @@ from ..kernels.job import Job, layout
 from ..threads import together
 from . import memory
 
+PAUSE, MOST_SAVED = 10, 0.02
+"""Once sharing has cost more time than it saved lately: for how many times as long nothing is shared; and how many
+seconds that were saved count at most."""
+WAKING = 4
+"""How many times as long as alone a call may take that wakes threads: it is made up for by those after it."""
 SHARED, MEETING = (Job._fields.index(name) for name in ("shared", "meeting"))
+
+
+class Worth:
+    """Whether to share out the calls of one shape, judged by how long they took.
+
+    Where cores are busy with something else, threads that meet at every timestep wait for each other.
+    """
+
+    def __init__(self):
+        self._alone, self._saved, self._not_before = None, 0.0, 0.0
+        self._is_awake = False  # whether the call before was shared, so that the threads that helped may be awake
+
+    def allows(self, now):
+        """Whether a call may be shared: the second call of all is not, to see what it takes alone."""
+        return now >= self._not_before and not (self._alone is None and self._is_awake)
+
+    def note_alone(self, took):
+        """Note the seconds of a call in one thread; the shortest counts."""
+        self._alone, self._is_awake = took if self._alone is None else min(self._alone, took), False
+
+    def note_shared(self, began, took):
+        """Note the seconds of a call that was shared out."""
+        alone, was_awake, self._is_awake = self._alone, self._is_awake, True
+        if alone is None or (not was_awake and took <= WAKING * alone):
+            return
+        self._saved = min(self._saved + alone - took, MOST_SAVED)
+        if self._saved < 0:
+            self._saved, self._not_before = 0.0, began + took - PAUSE * self._saved
 
 
 class Shared:
