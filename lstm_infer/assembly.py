@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from .errors import InputError, LoadError, UnsupportedLayerError
 from .layers import LAYERS, InputLayer, Lambda, Layer
-from .layers.operations import OPERATIONS
 from .layers.structure import flatten, map_structure
 from .model import Model, Sequential
 from .spec import Call, LayerSpec, ModelSpec, TensorRef
@@ -91,14 +90,15 @@ class Assembly:
         if given is None and spec.class_name not in LAYERS:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
-        if spec.class_name in OPERATIONS:  # whose dtype is that of the result, where it can be chosen
+        kind = given or LAYERS[spec.class_name]
+        if getattr(kind, "is_recorded", False):  # whose dtype is that of the result, where it can be chosen
             config.update({"floatx": self.dtype} if self.dtype else {})
             if self.dtype and config.get("dtype") not in (None, *NOT_FLOATS):
                 config["dtype"] = self.dtype
         elif self.dtype and config.get("dtype") not in NOT_FLOATS:
             config["dtype"] = _computed_in(self.dtype, config.get("dtype"))
         config.update(self._children(spec, path))
-        return (given or LAYERS[spec.class_name])(**config, name=spec.name)
+        return kind(**config, name=spec.name)
 
     def _names(self, spec):
         return [name for name in (spec.name, spec.registered_name, spec.class_name) if name]

@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from .layers import LAYERS
+from .layers import is_ours
 from .layers.base import Tensor, shape_fits, watch
 from .layers.core import Dense, Identity
 from .layers.lines import Link, make_stepper
@@ -18,7 +18,6 @@ from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH, SOON
 
 MOST_SIZES = 64
 """Batch sizes and shapes that a chain remembers."""
-OURS = frozenset(LAYERS.values())
 
 
 class Chain:
@@ -163,17 +162,17 @@ def line_of(model, fits):
             return []
         end = node.outputs
         layers.append(node.layer)
-    layers = [layer for layer in layers if not (isinstance(layer, Identity) and type(layer) in OURS)]
+    layers = [layer for layer in layers if not (isinstance(layer, Identity) and is_ours(layer))]
     is_whole = len(model.graph.inputs) == 1 and model.output is end and len(set(layers)) == len(layers)
     return layers if is_whole else []
 
 
 def _can_be_a_link(layer):
     """Whether a layer is one of ours, whose methods nobody has overridden, and has a kernel for lines."""
-    if type(layer) not in OURS:
+    if not is_ours(layer):
         return False
     if isinstance(layer, RNN):
-        is_fused = type(layer.cell) in OURS and getattr(layer.cell, "packed", None) is not None
+        is_fused = is_ours(layer.cell) and getattr(layer.cell, "packed", None) is not None
         return is_fused and not layer.time_major
     if isinstance(layer, Dense):
         return layer.packed is not None and layer.last is None and layer.scheme is None

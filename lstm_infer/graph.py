@@ -6,8 +6,6 @@ beside the values.
 
 from .errors import InputError
 from .layers.base import Tensor, map_shapes
-from .layers.multi_head import MultiHeadAttention
-from .layers.operations import Operation
 from .layers.structure import flatten, map_structure
 from .maskgraph import calls_with_masks
 
@@ -38,7 +36,7 @@ class Graph:
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs = inputs, outputs
         self.nodes, self._met = _depth_first(inputs, outputs)
-        if any(isinstance(node.layer, MultiHeadAttention) for node in self.nodes):
+        if any(node.layer.is_called_by_depth for node in self.nodes):
             self.nodes = _by_depth(self.nodes)  # it matters there who comes first
         self.masks_recorded = False
         self._orders, self._shapes = {}, {}
@@ -56,7 +54,7 @@ class Graph:
         masks_in_graph : bool
             As in Keras 3, where operations on masks are calls too and push other layers back (`Semantics`).
         """
-        recorded = any(isinstance(node.layer, Operation) for node in self.nodes)
+        recorded = any(node.layer.is_recorded for node in self.nodes)
         rule = masks_in_graph and not recorded
         if rule not in self._orders:
             nodes = calls_with_masks(self.nodes) if rule else [(node, _sources(node)) for node in self.nodes]

@@ -4,7 +4,6 @@ import numpy as np
 
 from .errors import InputError
 from .layers.base import shape_fits
-from .layers.lookups import TEXT, as_texts
 from .layers.structure import flatten, pack_like
 
 
@@ -99,7 +98,9 @@ def cast(value, tensor):
         array = np.asarray(value)
     except ValueError:
         array = np.asarray(value, object)
-    if tensor.dtype == TEXT:
+    if tensor.dtype == object:
+        from .layers.lookups import as_texts  # few models take texts
+
         texts = as_texts(array, tensor.name)
         flat = texts.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1  # as Keras, which adds the axis
         return texts[..., None] if flat else texts

@@ -13,7 +13,7 @@ import numpy as np
 from . import hdf5, layouts
 from .assembly import Assembly, naming
 from .errors import InputError, LoadError
-from .layers import LAYERS
+from .layers import is_ours
 from .layers.base import shape_fits
 from .model import Model, Sequential
 from .origin import Origin
@@ -145,7 +145,7 @@ def fitting(model, found, source):
 def _by_our_names(layer, handles):
     """Give the arrays of a class of the user's its own names: files list them in the order of creation."""
     ours = layer.expected_shapes
-    if type(layer) in LAYERS.values() or ours.keys() == handles.keys() or len(ours) != len(handles):
+    if is_ours(layer) or ours.keys() == handles.keys() or len(ours) != len(handles):
         return handles
     return dict(zip(ours, handles.values(), strict=True))
 

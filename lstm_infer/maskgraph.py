@@ -5,20 +5,8 @@ around it and so the order of ``model.layers``, by which weights files are read 
 travel with the values; this module adds the calls that Keras would have made, for the sake of that order alone.
 """
 
-from .layers.activation_layers import Softmax
-from .layers.attention import _Attention
 from .layers.base import Tensor
-from .layers.core import Embedding, Masking
-from .layers.global_pooling import GlobalAveragePooling1D
-from .layers.merge import Concatenate, _Merge
-from .layers.multi_head import _MultiHead
-from .layers.normalization import BatchNormalization
-from .layers.recurrent import RNN
 from .layers.structure import flatten
-from .layers.wrappers import Bidirectional, TimeDistributed
-
-TAKERS = (RNN, Bidirectional, TimeDistributed, GlobalAveragePooling1D, BatchNormalization, Softmax)
-"""Layers whose ``call`` has a mask argument; models have one too."""
 
 
 def calls_with_masks(nodes):
@@ -44,7 +32,7 @@ def calls_with_masks(nodes):
         given = node.kwargs.get("mask")
         carried = given.node if isinstance(given, Tensor) else _carried(node, masks)
         taken = [carried] if carried is not None and _takes(node) else []
-        if isinstance(node.layer, (_Attention, _MultiHead)):
+        if node.layer.mask_role in ("attends", "keeps the first"):
             found = [masks.get(id(tensor)) for tensor in node.inputs]
             carried, taken = found[0], [mask for mask in found if mask is not None]
         calls.append((node, [tensor.node for tensor in node.parents] + taken))
@@ -59,34 +47,34 @@ def _carried(node, masks):
 
 def _takes(node):
     states = flatten(node.kwargs.get("initial_state") or [])
-    return (isinstance(node.layer, TAKERS) or hasattr(node.layer, "graph")) and not states
+    return (node.layer.has_mask_argument or hasattr(node.layer, "graph")) and not states
 
 
 def _note_output_masks(node, carried, masks, operation):
     """Note in `masks` which call makes the mask of each output."""
-    layer, outputs = node.layer, flatten(node.outputs)
-    if isinstance(layer, Masking):
+    layer, outputs, role = node.layer, flatten(node.outputs), node.layer.mask_role
+    if role == "makes":
         masks[id(outputs[0])] = operation(operation(node.inputs.node))
-    elif isinstance(layer, Embedding):
+    elif role == "looks up":
         if layer.mask_zero:
             masks[id(outputs[0])] = operation(node.inputs.node)
-    elif isinstance(layer, (_Merge, Concatenate)):
+    elif role in ("joins", "joins in time"):
         masks[id(outputs[0])] = _joined(node, masks, operation)
-    elif isinstance(layer, _Attention):
+    elif role == "attends":
         masks[id(outputs[0])] = carried and operation(carried)
-    elif isinstance(layer, _MultiHead):
+    elif role == "keeps the first":
         masks[id(outputs[0])] = carried
-    elif isinstance(layer, (RNN, Bidirectional)):
+    elif role == "recurs":
         sequences = 2 if getattr(layer, "merge_mode", "") is None else 1
         for output in outputs[: sequences if layer.return_sequences else 0]:
             masks[id(output)] = carried
-    elif layer.supports_masking and not isinstance(layer, TimeDistributed) and not hasattr(layer, "graph"):
+    elif role == "passes" and layer.supports_masking and not hasattr(layer, "graph"):
         masks[id(outputs[0])] = carried
 
 
 def _joined(node, masks, operation):
     found = [masks.get(id(tensor)) for tensor in node.inputs]
-    if isinstance(node.layer, Concatenate) and any(found):
+    if node.layer.mask_role == "joins in time" and any(found):
         wide = [
             operation(tensor.node) if mask is None else operation(operation(mask), operation(tensor.node))
             for tensor, mask in zip(node.inputs, found, strict=True)

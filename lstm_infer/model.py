@@ -17,7 +17,6 @@ from .errors import InputError
 from .graph import Graph
 from .layers.base import Context, Layer, Tensor, _OwnStates
 from .layers.core import InputLayer
-from .layers.operations import is_on_masks
 from .layers.sequences import ROWS_EACH
 from .layers.structure import flatten, map_structure, pack_like
 from .stepping import plan
@@ -87,7 +86,7 @@ class Model(Layer):
     @property
     def layers(self):
         """The layers, in Keras's order; without the operations on masks that Keras 3 records."""
-        return [layer for layer in self._all_layers() if not is_on_masks(layer)]
+        return [layer for layer in self._all_layers() if not _is_on_masks(layer)]
 
     def _all_layers(self):
         return self.graph.layers(self.semantics.masks_in_graph)
@@ -510,6 +509,11 @@ def check_threads(number):
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise InputError(f"found threads={number!r}, expected a positive number")
     return int(number)
+
+
+def _is_on_masks(layer):
+    """Whether a layer is an operation on masks: one whose results are true or false."""
+    return layer.is_recorded and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool
 
 
 def _joined(parts, has_rows, back):

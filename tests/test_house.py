@@ -136,3 +136,27 @@ def test_every_layer_is_public():
     from lstm_infer.layers.operations import OPERATIONS
 
     assert set(LAYERS) - set(OPERATIONS) <= set(lstm_infer.__all__)
+
+
+def test_a_model_imports_the_layers_it_has():
+    """To import all of them takes as long as to load a small model."""
+    script = (
+        "import sys, lstm_infer as li, numpy as np\n"
+        "li.load_model(sys.argv[1]).predict(np.load(sys.argv[2]))\n"
+        "print(*(name for name in sys.modules if name.startswith('lstm_infer.layers.')))"
+    )
+    models = PACKAGE.parent / "models"
+    command = [sys.executable, "-c", script, str(models / "sunspots.h5"), str(models / "sunspots.input.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    imported = {name.removeprefix("lstm_infer.layers.") for name in done.stdout.split()}
+    assert {"core", "recurrent"} <= imported
+    assert not imported & {"convolution", "attention", "operations", "ops", "lookups", "merge", "pooling", "crf"}
+
+
+def test_layers_are_where_they_are_said_to_be():
+    from lstm_infer.layers import LAYERS, is_ours
+
+    for name, layer in LAYERS.items():
+        assert layer.__name__ == name.rpartition(".")[2]
+    subclass = type("Dense", (LAYERS["Dense"],), {})
+    assert is_ours(LAYERS["Dense"](1)) and not is_ours(subclass(1))

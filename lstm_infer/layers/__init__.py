@@ -1,121 +1,99 @@
 """Keras layers under their Keras names: they check shapes, allocate, and call a kernel.
 
-One file per Keras family. Layers know nothing of files and Keras versions; `LAYERS` is what a file may name.
+One file per Keras family, imported when a layer of it is first asked for: a model needs few of them, and to import all
+takes as long as to load a small model. Layers know nothing of files and Keras versions; `LAYERS` is what a file may
+name.
 """
 
-from .activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
-from .adaptive_pooling import (
-    AdaptiveAveragePooling1D,
-    AdaptiveAveragePooling2D,
-    AdaptiveAveragePooling3D,
-    AdaptiveMaxPooling1D,
-    AdaptiveMaxPooling2D,
-    AdaptiveMaxPooling3D,
-)
-from .addons import ESN, ESNCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, PeepholeLSTMCell
-from .attention import AdditiveAttention, Attention
-from .augmentation import AUGMENTATIONS
-from .base import Context, Layer, Node, Tensor
-from .categories import CategoryEncoding, Discretization
-from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from .contraction import EinsumDense
-from .conv_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-from .convolution import Conv1D, Conv2D, Conv3D
-from .core import (
-    Activation,
-    ActivityRegularization,
-    AlphaDropout,
-    Dense,
-    Dropout,
-    Embedding,
-    GaussianDropout,
-    GaussianNoise,
-    Identity,
-    Input,
-    InputLayer,
-    Lambda,
-    Masking,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    SpatialDropout3D,
-)
-from .crf import CRF, AddonsCRF
-from .global_pooling import (
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalAveragePooling3D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    GlobalMaxPooling3D,
-)
-from .keras1 import Highway, MaxoutDense, ParametricSoftplus, SReLU
-from .local import LocallyConnected1D, LocallyConnected2D
-from .lookups import HashedCrossing, Hashing, IntegerLookup, StringLookup
-from .merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-from .multi_head import GroupQueryAttention, MultiHeadAttention
-from .normalization import BatchNormalization, LayerNormalization, Normalization, Rescaling
-from .operations import OPERATIONS
-from .pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    AveragePooling3D,
-    MaxPooling1D,
-    MaxPooling2D,
-    MaxPooling3D,
-)
-from .recurrent import GRU, LSTM, RNN, SimpleRNN
-from .reshaping import Flatten, Permute, RepeatVector, Reshape
-from .resizing import (
-    Cropping1D,
-    Cropping2D,
-    Cropping3D,
-    UpSampling1D,
-    UpSampling2D,
-    UpSampling3D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-    ZeroPadding3D,
-)
-from .reversible_embedding import ReversibleEmbedding
-from .scaling import GroupNormalization, RMSNormalization, UnitNormalization
-from .separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
-from .text import TextVectorization
-from .transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
-from .wrappers import Bidirectional, SpectralNormalization, TimeDistributed
+import importlib
+from collections.abc import Mapping
 
-LAYERS = {
-    layer.__name__: layer
-    for layer in (
-        InputLayer, Dense, EinsumDense, Embedding, Masking, Identity, Activation,
-        Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianDropout, GaussianNoise, AlphaDropout,
-        ActivityRegularization,
-        LSTM, GRU, SimpleRNN, RNN, LSTMCell, GRUCell, SimpleRNNCell, StackedRNNCells, Bidirectional, TimeDistributed,
-        ReLU, LeakyReLU, PReLU, ELU, ThresholdedReLU, Softmax,
-        Flatten, Reshape, Permute, RepeatVector,
-        Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, Dot,
-        BatchNormalization, LayerNormalization, Conv1D,
-        MaxPooling1D, AveragePooling1D, GlobalMaxPooling1D, GlobalAveragePooling1D,
-        RMSNormalization, GroupNormalization, UnitNormalization, SpectralNormalization, ReversibleEmbedding,
-        Highway, MaxoutDense, ParametricSoftplus, SReLU,
-        Attention, AdditiveAttention, MultiHeadAttention, GroupQueryAttention,
-        Normalization, Rescaling, Discretization, CategoryEncoding, Hashing, HashedCrossing, IntegerLookup,
-        StringLookup, TextVectorization,
-        *AUGMENTATIONS.values(),
-        CRF, AddonsCRF, PeepholeLSTMCell, LayerNormLSTMCell, LayerNormSimpleRNNCell, NASCell, ESNCell, ESN,
-        Conv2D, Conv3D, Conv1DTranspose, Conv2DTranspose, Conv3DTranspose,
-        DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, LocallyConnected1D, LocallyConnected2D,
-        MaxPooling2D, MaxPooling3D, AveragePooling2D, AveragePooling3D,
-        GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalAveragePooling2D, GlobalAveragePooling3D,
-        AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
-        AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
-        ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Cropping1D, Cropping2D, Cropping3D,
-        UpSampling1D, UpSampling2D, UpSampling3D, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D,
-    )
-}  # fmt: skip
+from .base import Context, Layer, Node, Tensor
+from .core import Input, Lambda
+
+HOMES = {
+    "activation_layers": "ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU",
+    "adaptive_pooling": """
+        AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D
+        AdaptiveMaxPooling2D AdaptiveMaxPooling3D""",
+    "addons": "ESN ESNCell LayerNormLSTMCell LayerNormSimpleRNNCell NASCell PeepholeLSTMCell",
+    "attention": "AdditiveAttention Attention",
+    "augmentation": """
+        AugMix CutMix MixUp RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast
+        RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight
+        RandomHue RandomInvert RandomPerspective RandomRotation RandomSaturation RandomSharpness
+        RandomShear RandomTranslation RandomWidth RandomZoom""",
+    "categories": "CategoryEncoding Discretization",
+    "cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
+    "contraction": "EinsumDense",
+    "conv_recurrent": "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
+    "convolution": "Conv1D Conv2D Conv3D",
+    "core": """
+        Activation ActivityRegularization AlphaDropout Dense Dropout Embedding GaussianDropout
+        GaussianNoise Identity InputLayer Masking SpatialDropout1D SpatialDropout2D SpatialDropout3D""",
+    "crf": "AddonsCRF CRF",
+    "global_pooling": """
+        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+        GlobalMaxPooling2D GlobalMaxPooling3D""",
+    "keras1": "Highway MaxoutDense ParametricSoftplus SReLU",
+    "local": "LocallyConnected1D LocallyConnected2D",
+    "lookups": "HashedCrossing Hashing IntegerLookup StringLookup",
+    "merge": "Add Average Concatenate Dot Maximum Minimum Multiply Subtract",
+    "multi_head": "GroupQueryAttention MultiHeadAttention",
+    "normalization": "BatchNormalization LayerNormalization Normalization Rescaling",
+    "pooling": "AveragePooling1D AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D",
+    "recurrent": "GRU LSTM RNN SimpleRNN",
+    "reshaping": "Flatten Permute RepeatVector Reshape",
+    "resizing": """
+        Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
+        ZeroPadding2D ZeroPadding3D""",
+    "reversible_embedding": "ReversibleEmbedding",
+    "scaling": "GroupNormalization RMSNormalization UnitNormalization",
+    "separable": "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
+    "text": "TextVectorization",
+    "transposed": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
+    "wrappers": "Bidirectional SpectralNormalization TimeDistributed",
+}
+"""The files, and the layers in them."""
+RECORDED = ("keras.ops.", "tf.")
+"""Beginnings of the names of operations, which Keras records: nobody writes them by hand."""
+_HOME_OF = {name: home for home, names in HOMES.items() for name in names.split()}
+
+
+class _Layers(Mapping):
+    def __getitem__(self, name):
+        if name in _HOME_OF:
+            return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+        if str(name).startswith(RECORDED):
+            return self._operations()[name]
+        raise KeyError(name)
+
+    def __contains__(self, name):
+        return name in _HOME_OF or (str(name).startswith(RECORDED) and name in self._operations())
+
+    def __iter__(self):
+        return iter([*_HOME_OF, *self._operations()])
+
+    def __len__(self):
+        return len(_HOME_OF) + len(self._operations())
+
+    def _operations(self):
+        return importlib.import_module(".operations", __name__).OPERATIONS
+
+
+LAYERS = _Layers()
 """The layers a model file may name, by their Keras class names."""
 
-globals().update(AUGMENTATIONS)
+__all__ = ["LAYERS", "Context", "Input", "Lambda", "Layer", "Node", "Tensor", "is_ours", *_HOME_OF]
 
-__all__ = ["LAYERS", "Context", "Input", "Lambda", "Layer", "Node", "Tensor", *LAYERS]
 
-LAYERS.update(OPERATIONS)  # recorded by Keras: nobody writes them by hand
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return LAYERS[name]
+
+
+def is_ours(layer):
+    """Whether a layer is one of `LAYERS` itself, and not of a subclass, which may override anything."""
+    kind = type(layer)
+    return kind.__module__.startswith(f"{__name__}.") and (kind.__name__ in _HOME_OF or layer.is_recorded)

@@ -172,6 +172,7 @@ class Softmax(Layer):
     [[0.25, 0.25, 0.25, 0.25]]
     """
 
+    has_mask_argument = True
     supports_masking = True
     config_names = ("axis",)
 

@@ -50,6 +50,7 @@ def causal_mask(queries, values):
 class _Attention(Layer):
     """What Attention and AdditiveAttention share; a subclass scores queries and keys."""
 
+    mask_role = "attends"
     supports_masking = True
 
     def __init__(self, dropout=0.0, causal=False, **kwargs):

@@ -162,6 +162,14 @@ class Layer:
     array([[2., 2.]], dtype=float32)
     """
 
+    is_recorded = False
+    """Whether it is an operation that Keras recorded among the layers."""
+    has_mask_argument = False
+    """Whether Keras's ``call`` of it takes a mask."""
+    mask_role = "passes"
+    """What becomes of masks, for `maskgraph`: a word that it knows."""
+    is_called_by_depth = False
+    """Whether it matters to calls beside it which of them is computed first."""
     supports_masking = False
     """Whether a mask passes through to the next layer, as in Keras."""
     per_timestep = False

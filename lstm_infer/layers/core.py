@@ -234,6 +234,7 @@ class Embedding(Layer):
     [[[4.0, 5.0], [0.0, 1.0]]]
     """
 
+    mask_role = "looks up"
     per_timestep = True
     config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config")
 
@@ -326,6 +327,7 @@ class Masking(Layer):
     [[[1.0, 9.0], [0.0, 0.0]]]
     """
 
+    mask_role = "makes"
     per_timestep = True
     config_names = ("mask_value",)
 

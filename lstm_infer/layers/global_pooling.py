@@ -133,6 +133,8 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
     [[2.0]]
     """
 
+    has_mask_argument = True
+
     def compute_mask(self, inputs, mask=None):
         return None
 

@@ -17,6 +17,7 @@ from .base import Layer, readonly
 class _Merge(Layer):
     """An operation on the elements of several inputs; inputs with fewer axes get new ones after the batch."""
 
+    mask_role = "joins"
     supports_masking = True
     per_timestep = True
 
@@ -189,6 +190,7 @@ class Concatenate(Layer):
     [[1.0, 1.0, 0.0]]
     """
 
+    mask_role = "joins in time"
     supports_masking = True
     per_timestep = True
     config_names = ("axis",)

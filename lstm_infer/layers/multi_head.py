@@ -24,6 +24,7 @@ class _MultiHead(Layer):
     back, (heads, size, *output).
     """
 
+    mask_role = "keeps the first"
     supports_masking = True
 
     def __init__(self, dropout, use_bias, use_gate, sliding_window, **kwargs):
@@ -225,6 +226,7 @@ class MultiHeadAttention(_MultiHead):
     (1, 5, 4)
     """
 
+    is_called_by_depth = True
     config_names = ("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes",
                     "sliding_window", "use_gate")  # fmt: skip
 

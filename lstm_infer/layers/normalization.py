@@ -40,6 +40,7 @@ class BatchNormalization(Layer):
     array([[5.]], dtype=float32)
     """
 
+    has_mask_argument = True
     supports_masking = True
     per_timestep = True
     config_names = ("axis", "epsilon", "center", "scale", "renorm", "mode")

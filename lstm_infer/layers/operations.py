@@ -36,6 +36,7 @@ class Operation(Layer):
     """
 
     function = key = None
+    is_recorded = True
     elementwise = False
 
     def __init__(self, floatx="float32", name=None, trainable=True, **options):
@@ -168,8 +169,3 @@ OPERATIONS = {
     )
 }
 """Classes of operations by what a canonical spec calls them."""
-
-
-def is_on_masks(layer):
-    """Whether a layer is an operation on masks: one whose results are true or false."""
-    return isinstance(layer, Operation) and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool

@@ -54,6 +54,7 @@ class RNN(Layer):
     [(5, 2), (5, 2), (5, 2)]
     """
 
+    has_mask_argument, mask_role = True, "recurs"
     supports_masking = True
     config_names = (
         "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask", "time_major",

@@ -47,6 +47,7 @@ class Bidirectional(Layer):
     array([[0., 0.]], dtype=float32)
     """
 
+    has_mask_argument, mask_role = True, "recurs"
     supports_masking = True
 
     def __init__(self, layer, merge_mode="concat", backward_layer=None, **kwargs):
@@ -199,6 +200,7 @@ class TimeDistributed(Layer):
     (5, 4, 2)
     """
 
+    has_mask_argument, mask_role = True, "drops"
     supports_masking = True
     per_timestep = True
 
