@@ -224,7 +224,9 @@ def test_closing(name, monkeypatch):
     gate.open()
     scheduler.close(drain=False)
     assert future.exception(30) is None or isinstance(future.exception(), ClosedError)
-    time.sleep(0.05)
+    end = time.monotonic() + 60
+    while threading.active_count() > before + 1 and time.monotonic() < end:
+        time.sleep(0.01)
     assert threading.active_count() <= before + 1, "at most the helper of all models is left"
 
 

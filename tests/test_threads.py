@@ -388,9 +388,12 @@ def test_a_part_that_fails_before_a_meeting(failing, masked, crew, shared, monke
 # ---------------------------------------------------------------- lingering
 def call_at_once(model, x, number, monkeypatch):
     """Return the answers of calls in a row, and whether each was computed by threads that lingered."""
-    found, compute = [], sharing._Turn.compute
+    found, compute, end = [], sharing._Turn.compute, time.monotonic() + LIMIT / 2
     monkeypatch.setattr(sharing._Turn, "compute", lambda *args: found.append(compute(*args)) or found[-1])
-    return [model.predict(x, threads=number) for _ in range(300)], found
+    answers = [model.predict(x, threads=number) for _ in range(300)]
+    while not any(found) and number <= threads.available() and time.monotonic() < end:  # a busy machine
+        answers.append(model.predict(x, threads=number))
+    return answers, found
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -420,10 +423,12 @@ def test_a_helper_that_lingers_comes_when_called(crew, shared):
 def test_a_lingering_helper_falls_asleep(crew, shared):
     model, x = make_model(), random_input()
     model.predict(x, threads=2)
-    time.sleep(0.1)
-    used = time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - used < 0.1
+    end, used = time.monotonic() + LIMIT, 1
+    while used >= 0.1 and time.monotonic() < end:
+        begin = time.process_time()
+        time.sleep(0.3)
+        used = time.process_time() - begin
+    assert used < 0.1
 
 
 def test_small_calls_are_shared_only_if_they_come_soon(crew, monkeypatch):
@@ -443,7 +448,7 @@ def test_sharing_that_does_not_pay_is_left(crew, shared, monkeypatch):
     """After the first call, and one alone that tells what it takes."""
     monkeypatch.setattr(sharing, "PAUSE", 1e9)
     calls, run = [], sharing.Shared.run
-    monkeypatch.setattr(sharing.Shared, "run", lambda *args: (calls.append(args), time.sleep(0.2), run(*args)))
+    monkeypatch.setattr(sharing.Shared, "run", lambda *args: (calls.append(args), time.sleep(1), run(*args)))
     model, x = make_model(), random_input()
     for _ in range(5):
         model.predict(x, threads=2)
@@ -515,8 +520,8 @@ def test_callers_who_compute_themselves_get_no_more_threads_than_cores(crew):
 
 def test_helpers_hire_helpers(crew):
     """The two directions of a Bidirectional layer, say; but no more than there are cores."""
-    crew._cores, found = 4, []
-    each(2, range(2), lambda n: (time.sleep(0.1), together(2, lambda part, parts: found.append(parts))))
+    crew._cores, found, all_four = 4, [], threading.Barrier(4, timeout=LIMIT)
+    each(2, range(2), lambda n: together(2, lambda part, parts: (found.append(parts), all_four.wait())))
     assert found == [2] * 4 and crew._number == 3
 
 
@@ -533,7 +538,7 @@ def test_other_python_threads_run_meanwhile(number, shared):
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
-    while end - begin < 0.3:
+    while end - begin < 1:
         timesteps *= 2
         x = random_input(1, timesteps)
         model.predict(x[:, :2], threads=number)  # so that nothing is compiled later
