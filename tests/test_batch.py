@@ -229,6 +229,28 @@ def test_several_inputs(tmp_path, forked, pair):
         predict_files(forked, tmp_path / "x.npz", tmp_path / "y.npy")
 
 
+@pytest.mark.parametrize("bad", [({3, 9, 400}, {9, 500}), (set(range(690, 700)), {1}), (set(), {699}), ({0}, {0, 699})])
+def test_rows_skipped_in_a_file_of_one_input_are_left_out_of_all(tmp_path, forked, pair, bad, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", 100)
+    for (name, values), rows in zip(pair.items(), bad, strict=True):
+        lines = [",".join(f"{v:.9g}" for v in row) for row in values.reshape(len(values), -1)]
+        lines = [f"{line}e+" if row in rows else line for row, line in enumerate(lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines[:333]) + "\n\n")
+        (tmp_path / f"{name}.2.csv").write_text("\n".join(lines[333:]))
+    inputs = {name: [tmp_path / f"{name}.csv", tmp_path / f"{name}.2.csv"] for name in ("now", "past")}
+    with pytest.raises(li.InputError, match="line"):
+        predict_files(forked, inputs, tmp_path / "y.npz")
+    kept = np.delete(np.arange(700), list(bad[0] | bad[1]))
+    done = predict_files(forked, inputs, tmp_path / "y.npz", on_error="skip")
+    assert (done.rows, done.rejected) == (len(kept), len(bad[0]) + len(bad[1]))
+    check_pair(tmp_path / "y.npz", forked, {name: values[kept] for name, values in pair.items()})
+    np.save(tmp_path / "now.npy", pair["now"][:-1])
+    with pytest.raises(li.InputError, match="past.2.csv: found more rows than"):
+        predict_files(forked, {**inputs, "now": tmp_path / "now.npy"}, tmp_path / "z.npz", on_error="skip")
+    with pytest.raises(li.InputError, match="needs stride=1"):
+        predict_files(forked, inputs, tmp_path / "z.npz", on_error="skip", window=2, stride=2)
+
+
 def test_column_groups(tmp_path, forked, pair):
     flat = np.concatenate([pair["past"].reshape(-1, TIMESTEPS * FEATURES), pair["now"]], axis=1)
     np.savetxt(tmp_path / "x.csv", flat, "%.9g", delimiter=",")

@@ -1,12 +1,14 @@
 """All sources of a job as one stream of `Samples`, in an order that never changes."""
 
+import functools
 import itertools
 import os
 
 import numpy as np
 
 from ..errors import InputError
-from .block import BLOCK_BYTES, Block, Ragged, Samples, join_samples
+from .aligned import Stream, side_by_side
+from .block import BLOCK_BYTES, Block, Ragged, join_samples
 from .plan import plan
 from .reader import Reader, open_source
 from .samples import Assembler
@@ -71,7 +73,7 @@ class Feed:
 
     def samples(self):
         """Yield everything, some thousand rows at a time."""
-        samples = self._samples() if self._by_input is None else _side_by_side(self._streams, self._model)
+        samples = self._samples() if self._by_input is None else side_by_side(self._streams, self._model)
         if self._settings.on_error == "fail":
             samples = _failing(samples)
         return _coalesced(samples) if self._coalesce else samples
@@ -112,24 +114,22 @@ class Feed:
 
     # ------------------------------------------------------------ a file for each input
     def _open_all(self):
-        if self._settings.on_error == "skip":
-            raise InputError("on_error='skip' cannot be used with a file for each input: rows would not match")
+        if self._settings.on_error == "skip" and self._settings.stride > 1:
+            raise InputError("on_error='skip' with a file for each input needs stride=1: windows would not match")
         tensors = {tensor.name: tensor for tensor in self._model.inputs}
         for name, sources in self._by_input.items():
             self._streams.append(self._stream(sources, tensors[name]))
 
     def _stream(self, sources, tensor):
         def opened(source):
-            return self._planned(open_source(source, self._settings), [tensor])
+            reader, its_plan = self._planned(open_source(source, self._settings), [tensor])
+            blocks = reader.blocks(its_plan.wanted([tensor]))
+            if self._settings.on_error == "fail":
+                blocks = _failing(blocks)
+            return blocks, Assembler([tensor], its_plan, self._settings).samples
 
         first = opened(sources[0])  # now: so that what is wrong with it is found before the work
-
-        def samples():
-            for reader, its_plan in itertools.chain([first], map(opened, sources[1:])):
-                blocks = _failing(reader.blocks(its_plan.wanted([tensor])))
-                yield from Assembler([tensor], its_plan, self._settings).samples(blocks)
-
-        return samples()
+        return Stream([lambda: first, *(functools.partial(opened, source) for source in sources[1:])])
 
 
 def _are_paths(inputs):
@@ -148,31 +148,6 @@ def _by_input(model, inputs, settings):
         raise InputError(f"found inputs {sorted(inputs)}, expected {names}")
     listed = {name: [found[name]] if isinstance(found[name], (str, os.PathLike)) else found[name] for name in names}
     return {name: [source for path in listed[name] for source in find(path, settings.input_format)] for name in names}
-
-
-def _side_by_side(streams, model):
-    """Yield samples of streams of one input each as samples of all inputs."""
-    waiting = [None] * len(streams)
-    while True:
-        for number, stream in enumerate(streams):
-            while waiting[number] is None or not len(waiting[number].rows):
-                waiting[number] = next(stream, None)
-                if waiting[number] is None:
-                    break
-        if any(one is None for one in waiting):
-            break
-        rows = min(len(one.rows) for one in waiting)
-        parts = [one.take(slice(0, rows)) for one in waiting]
-        waiting = [one.take(slice(rows, len(one.rows))) for one in waiting]
-        inputs = {name: column for part in parts for name, column in part.inputs.items()}
-        beside = {name: column for part in parts for name, column in part.beside.items()}
-        rejected = [one for part in parts for one in part.rejected]
-        lengths = next((part.lengths for part in parts if part.lengths is not None), None)
-        inputs = {name: inputs[name] for name in model.input_names}
-        yield Samples(inputs, lengths, beside, parts[0].origins, parts[0].rows, rejected)
-    if not all(one is None for one in waiting):
-        longer = next(one for one in waiting if one is not None)
-        raise InputError(f"{longer.origins[0][0]}: found more rows than in the files of the other inputs")
 
 
 def _failing(stream):
