@@ -121,6 +121,45 @@ def test_parts_of_files(tmp_path, kind):
         np.testing.assert_array_equal(found[:, 1:], expected[rows])
 
 
+def tables(n):
+    """Some odd text files of the same kind of rows, and whether they have a header."""
+    rows = [[f"{v:.3f}" for v in row] for row in np.random.default_rng(0).normal(size=(n, 24))]
+    rows[7][3], rows[n - 1][0] = "oops", "nan?"
+    rows[9][2] = f'" {rows[9][2]}\n"'
+    plain, header = [",".join(row) for row in rows], ",".join(f"c{n}" for n in range(24))
+    blank = [line for row in plain for line in (row, "", " ")]
+    json_rows = [f"[{row}]" if '"' not in row else '{"a": 1}' for row in plain]
+    return {
+        "plain.csv": "\n".join(plain), "header.csv": "\n\n" + "\n".join([header, *plain]),
+        "crlf.csv": "\ufeff" + "\r\n".join(plain) + "\r\n", "blank.csv": "\n".join(blank) + "\n",
+        "x.jsonl": "\n".join(json_rows), "blank.jsonl": "\n \n" + "\n\n".join(json_rows) + "\n",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", tables(10))
+@pytest.mark.parametrize("rows", [1, 4, 50, 1000])
+def test_parts_of_text(tmp_path, name, rows):
+    """Together they are the file: rows, their numbers, and the lines of those that cannot be used."""
+    from lstm_infer.batch.cluster import _split
+
+    (tmp_path / name).write_bytes(tables(101)[name].encode())
+    model, given = li.load_model(SUNSPOTS), {"index": True, "on_error": "skip"}
+    predict_files(model, tmp_path / name, tmp_path / "whole.jsonl", **given)
+    parts = _split(Source(str(tmp_path / name), name.rpartition(".")[2]), model, Settings(**given), rows)
+    assert len(parts) - -(-101 // rows) in (-1, 0)
+    found = {"": b"", ".rejected.jsonl": b""}
+    for part in parts:
+        target = tmp_path / "part.jsonl"
+        (tmp_path / "part.jsonl.rejected.jsonl").unlink(missing_ok=True)
+        predict_files(model, [part], target, **given)
+        for suffix in found:
+            path = tmp_path / f"part.jsonl{suffix}"
+            found[suffix] += path.read_bytes() if path.exists() else b""
+    for suffix, text in found.items():
+        assert text == (tmp_path / f"whole.jsonl{suffix}").read_bytes()
+        assert text.count(b"\n") == {"": 99, ".rejected.jsonl": 2}[suffix] or name.endswith("jsonl")
+
+
 def test_series_stay_whole(x):
     from lstm_infer.batch.cluster import _split
 

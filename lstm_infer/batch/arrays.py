@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 
 from ..errors import InputError
 from .block import BLOCK_BYTES, Block
-from .reader import Reader, open_bytes, read_fully
+from .reader import Reader, open_bytes, ranges, read_fully
 
 
 class NpyStream:
@@ -84,6 +84,9 @@ class NpyReader(Reader):
             return np.memmap(self.source.path, stream.dtype, "r", start, stream.shape, order="F")
         flat = np.frombuffer(read_fully(self._file, stream.rows * stream.row_bytes), stream.dtype)
         return flat.reshape(stream.shape, order="F")
+
+    def parts(self, wanted, rows):
+        return ranges(self.rows, rows)
 
     def blocks(self, wanted):
         with self._file:

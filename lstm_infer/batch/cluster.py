@@ -26,7 +26,6 @@ from .sources import Source, find
 PARTITION_ROWS = 1 << 17
 SMALL = 1 << 20
 """Bytes of a pickled model up to which it travels with every task."""
-SPLITTABLE = ("npy", "h5", "parquet")
 
 
 def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITION_ROWS, progress="quiet", **settings):
@@ -44,8 +43,8 @@ def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITI
     cluster : str or distributed.Client
         The scheduler's address, or a client.
     partition_rows : int
-        About how many rows of npy, HDF5 and parquet files make a partition; other files, and series for windows, are
-        a partition each.
+        About how many rows make a partition. Series for windows are a partition each, and so are npz, Arrow and
+        compressed files.
     progress : {"quiet", "auto"}
     **settings
         As `predict_files`. ``output_format`` is parquet unless given.
@@ -104,28 +103,14 @@ def _paths(inputs):
 def _split(source, model, settings, partition_rows):
     """Return a source as one or several."""
     source = source._replace(path=os.path.abspath(source.path))
-    if settings.window or model.is_stateful or source.format not in SPLITTABLE:
+    if settings.window or model.is_stateful:
         return [source]
     reader = open_source(source, settings)
     try:
-        its_plan = plan(model.inputs, reader, settings)
-        if source.format == "parquet":
-            return _by_groups(source, reader.group_sizes(), partition_rows)
-        rows = reader.count(its_plan.wanted(model.inputs))
+        wanted = plan(model.inputs, reader, settings).wanted(model.inputs)
+        return [source._replace(part=part) for part in reader.parts(wanted, partition_rows)]
     finally:
         reader.close()
-    starts = range(0, rows, partition_rows)
-    return [source._replace(part=(start, min(rows, start + partition_rows))) for start in starts]
-
-
-def _by_groups(source, sizes, partition_rows):
-    parts, first, rows = [], 0, 0
-    for number, size in enumerate(sizes, 1):
-        rows += size
-        if rows >= partition_rows or number == len(sizes):
-            parts.append(source._replace(part=(first, number)))
-            first, rows = number, 0
-    return parts
 
 
 def _new_folder(output):

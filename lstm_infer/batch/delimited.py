@@ -7,7 +7,7 @@ import numpy as np
 
 from ..kernels.delimited import read_rows
 from .block import BLOCK_BYTES, Block, Rejected
-from .reader import Reader, open_bytes, read_fully
+from .reader import PartOfFile, Reader, open_bytes, parts_of_text, read_fully
 
 ROWS = 1 << 13
 """Rows of a block, at most."""
@@ -27,7 +27,9 @@ class CsvReader(Reader):
     def __init__(self, source, settings):
         super().__init__(source, settings)
         self._file = open_bytes(source)
-        self._text = self._more(b"").removeprefix(BOM)
+        self._text = self._more(b"")
+        self._offset = len(BOM) * self._text.startswith(BOM)
+        self._text = self._text[self._offset :]
         first = self._first_line()
         self._delimiter = self._find_delimiter(first)
         cells = self._cells(first.decode("utf-8", "replace"))
@@ -73,29 +75,49 @@ class CsvReader(Reader):
     def blocks(self, wanted):
         places = {name: n for n, name in reversed(list(enumerate(self.names)))}
         parser = _Parser(len(self.names), [places[n] for n in wanted.numbers], [places[n] for n in wanted.others])
-        text, row, line, ended, to_skip = self._text, 0, 1, False, int(self.has_header)
-        self._text = None
+        row, first, to_skip = 0, 1, int(self.has_header)
+        if self.source.part:
+            begin, end, row, first = self.source.part
+            self._file, self._text = PartOfFile(self._file, begin, end), b""
+            to_skip = to_skip if begin <= self._offset else 0
         with self._file:
+            for text, _, count, line in self._parsed(parser, first):
+                rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
+                columns = parser.columns(text, kept, wanted)
+                if len(kept) or rejected:
+                    yield Block(str(self.source), columns, kept + (row - to_skip), rejected)
+                row, to_skip = row + count - to_skip, 0
+
+    def parts(self, wanted, rows):
+        if self.source.gzipped or not self.source.is_file:
+            return [None]
+        parser, starts, row, to_skip = _Parser(len(self.names), [], [], rows), [], 0, int(self.has_header)
+        for _, offset, count, line in self._parsed(parser, 1):
+            if not starts or row - starts[-1][1] >= rows:
+                starts.append((offset, row, line))
+            row, to_skip = row + count - to_skip, 0
+        return parts_of_text(starts, self.source)
+
+    def _parsed(self, parser, line):
+        """Yield text, the place in the file of rows that `parser` has read of it, their number and their first line."""
+        text, ended, offset = self._text, False, self._offset
+        self._text = None
+        while True:
+            at = 0
+            data = np.frombuffer(text, np.uint8)
             while True:
-                at = 0
-                data = np.frombuffer(text, np.uint8)
-                while True:
-                    at, count, lines = parser.parse(data, at, ended, self._delimiter)
-                    if not count:
-                        break
-                    rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
-                    columns = parser.columns(text, kept, wanted)
-                    if len(kept) or rejected:
-                        yield Block(str(self.source), columns, kept + (row - to_skip), rejected)
-                    row, line = row + count, line + lines
-                    if to_skip:
-                        row, to_skip = row - to_skip, 0
+                begin = at
+                at, count, lines = parser.parse(data, at, ended, self._delimiter)
+                if not count:
+                    break
+                yield text, offset + begin, count, line
                 line += lines
-                if ended:
-                    return
-                longer = self._more(text[at:])
-                ended = len(longer) == len(text) - at
-                text = longer
+            line += lines
+            if ended:
+                return
+            longer = self._more(text[at:])
+            ended = len(longer) == len(text) - at
+            text, offset = longer, offset + at
 
     def _check(self, parser, text, count, row, line, to_skip):
         """Return what is wrong with the first `count` rows of `parser`, and those that are right."""
@@ -120,7 +142,7 @@ class CsvReader(Reader):
 class _Parser:
     """The arrays that the kernel fills."""
 
-    def __init__(self, fields, numbers, others):
+    def __init__(self, fields, numbers, others, most=ROWS):
         self.fields = fields
         self._numbers, self._others = np.full(fields, -1), np.full(fields, -1)
         self._column = []  # by place in `wanted.numbers`: the column of `values`, since a name may be given twice
@@ -130,7 +152,7 @@ class _Parser:
             self._column.append(int(self._numbers[field]))
         for place, field in enumerate(others):
             self._others[field] = place
-        rows = max(1, min(ROWS, BLOCK_BYTES // (8 * max(1, fields))))
+        rows = max(1, min(most, ROWS, BLOCK_BYTES // (8 * max(1, fields))))
         self.values = np.zeros((rows, int(self._numbers.max(initial=-1)) + 1))
         self._spans = np.zeros((rows, len(others), 2), np.int64)
         self._odd = np.zeros((fields + rows * 2, 4), np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .block import BLOCK_BYTES, Block, Ragged
-from .reader import Reader
+from .reader import Reader, ranges
 
 
 class Hdf5Reader(Reader):
@@ -47,7 +47,10 @@ class Hdf5Reader(Reader):
             raise ValueError(f"{dataset.name} has no rows")
         return dataset
 
-    def count(self, wanted):
+    def parts(self, wanted, rows):
+        return ranges(self._count(wanted), rows)
+
+    def _count(self, wanted):
         rows = {name: len(self._datasets[name]) for name in [*wanted.numbers, *wanted.others]}
         if len(set(rows.values())) > 1:
             raise InputError(f"{self.source}: found different numbers of rows: {rows}")
@@ -55,7 +58,7 @@ class Hdf5Reader(Reader):
 
     def blocks(self, wanted):
         with self._file:
-            self.rows = rows = self.count(wanted)
+            self.rows = rows = self._count(wanted)
             datasets = {name: self._datasets[name] for name in [*wanted.numbers, *wanted.others]}
             step = max(1, BLOCK_BYTES // max(1, sum(map(_row_bytes, datasets.values()))))
             begin, end = self.source.part or (0, rows)

@@ -7,7 +7,9 @@ import numpy as np
 
 from ..kernels.delimited import find_members, read_lines, read_nested
 from .block import BLOCK_BYTES, Block, Ragged, Rejected
-from .reader import Reader, open_bytes, read_fully
+from .reader import PartOfFile, Reader, open_bytes, parts_of_text, read_fully
+
+BLANKS = b" \t\r\n"
 
 
 class JsonlReader(Reader):
@@ -44,9 +46,23 @@ class JsonlReader(Reader):
                 raise self.broken(error) from None
             raise
 
+    def parts(self, wanted, rows):
+        if self.source.gzipped or not self.source.is_file:
+            return [None]
+        starts, byte, row = [], 0, 0
+        with open(self.source.path, "rb") as file:
+            for line, text in enumerate(file, 1):
+                if not starts or row - starts[-1][1] >= rows:
+                    starts.append((byte, row, line))
+                byte, row = byte + len(text), row + bool(text.strip(BLANKS))
+        return parts_of_text(starts, self.source)
+
     def blocks(self, wanted):
         text, self._text = self._text, None
         row, line, ended = 0, 1, False
+        if self.source.part:
+            begin, end, row, line = self.source.part
+            self._file, text = PartOfFile(self._file, begin, end), b""
         with self._file:
             while not ended:
                 more = self._read()
@@ -114,9 +130,9 @@ class _Rows:
 
     def read(self, source, row, line, begin, end):
         """Read a line as a row, or note what is wrong with it."""
-        while end > begin and self._text[end - 1] in b" \t\r":
+        while end > begin and self._text[end - 1] in BLANKS:
             end -= 1
-        while begin < end and self._text[begin] in b" \t":
+        while begin < end and self._text[begin] in BLANKS:
             begin += 1
         self.is_row = begin < end
         if not self.is_row:

@@ -68,9 +68,15 @@ class Reader:
         """Yield everything, a `Block` at a time."""
         raise NotImplementedError
 
-    def count(self, wanted):
-        """Return the number of rows, which is known."""
-        return self.rows
+    def parts(self, wanted, rows):
+        """Return what parts the source may be read in, by itself each, of about so many rows.
+
+        Returns
+        -------
+        list
+            What ``Source.part`` may be; None is all of it.
+        """
+        return [None]
 
     def close(self):
         """Close the file, if it is not."""
@@ -117,6 +123,55 @@ def open_bytes(source):
     if source.gzipped:
         return gzip.open(source.path, "rb")
     return open(source.path, "rb", buffering=0)
+
+
+class PartOfFile:
+    """What stands between two places in an open file, as a file to read.
+
+    Examples
+    --------
+    >>> import io
+    >>> part = PartOfFile(io.BytesIO(b"0123456789"), 3, 6)
+    >>> part.read(2), part.read(2)
+    (b'34', b'5')
+    """
+
+    def __init__(self, file, begin, end):
+        self._file, self._left = file, end - begin
+        file.seek(begin)
+
+    def read(self, size):
+        """Return the next bytes, `size` at most."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def close(self):
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.close()
+
+
+def parts_of_text(starts, source):
+    """Return the parts of a text file that begin at `starts`: (byte, row, line) each."""
+    ends = [*(byte for byte, _, _ in starts[1:]), os.path.getsize(source.path)]
+    return [(begin, end, row, line) for (begin, row, line), end in zip(starts, ends, strict=False)] or [None]
+
+
+def ranges(rows, most):
+    """Return rows in parts, as pairs of the first one and the one after the last.
+
+    Examples
+    --------
+    >>> ranges(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(first, min(rows, first + most)) for first in range(0, rows, most)]
 
 
 def read_fully(file, size):

@@ -29,7 +29,8 @@ class Source(NamedTuple):
         The path of a dataset or group in an HDF5 file.
     gzipped : bool
     part : tuple of int or None
-        The first row and the one after the last, where it is not all of them (npy and HDF5); for parquet, row groups.
+        What is to be read, where it is not all: of npy and HDF5, the first row and the one after the last; of parquet,
+        row groups; of CSV and JSON lines, the first byte and the one after the last, then the first one's row and line.
     """
 
     path: str

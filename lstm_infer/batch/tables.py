@@ -95,7 +95,7 @@ class ParquetReader(_TableReader):
 
     def blocks(self, wanted):
         columns = [*wanted.numbers, *wanted.others]
-        sizes = self.group_sizes()
+        sizes = self._group_sizes()
         begin, end = self.source.part or (0, len(sizes))
         first = sum(sizes[:begin])
         with self._naming(), self._file:
@@ -106,9 +106,18 @@ class ParquetReader(_TableReader):
                 yield self._block(batch, first, wanted)
                 first += batch.num_rows
 
-    def group_sizes(self):
-        """Return the number of rows of every row group."""
+    def _group_sizes(self):
         return [self._file.metadata.row_group(n).num_rows for n in range(self._file.metadata.num_row_groups)]
+
+    def parts(self, wanted, rows):
+        parts, first, held = [], 0, 0
+        sizes = self._group_sizes()
+        for number, size in enumerate(sizes, 1):
+            held += size
+            if held >= rows or number == len(sizes):
+                parts.append((first, number))
+                first, held = number, 0
+        return parts
 
     def _step(self):
         size = sum(self._file.metadata.row_group(n).total_byte_size for n in range(self._file.metadata.num_row_groups))
