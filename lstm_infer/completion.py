@@ -58,7 +58,7 @@ def _bash(prog, commands):
         '    COMPREPLY=($(compgen -W "$words" -- "$current"))',
         '    case "$current" in',
         "        -*) ;;",
-        '        *) COMPREPLY+=($(compgen -f -- "$current")) ;;',
+        "        *) local IFS=$'\\n'; COMPREPLY+=($(compgen -f -- \"$current\")) ;;",  # names with blanks stay whole
         "    esac",
         "}",
         f"complete -o filenames -F {function} {prog}",
@@ -88,7 +88,7 @@ def _zsh_specs(option):
     for word in option.option_strings:
         yield f"*{word}[{text}]{takes}"
     if not option.option_strings:
-        yield f"*{takes}"
+        yield f"{'*' if option.nargs in ('*', '+') else ''}{takes}"  # which zsh takes once
 
 
 def _fish(prog, commands):
