@@ -230,4 +230,4 @@ def _arrays(weights: RawWeights, names: dict[int, str]) -> list[dict]:
 
 
 def _itemsize(dtype: str) -> int:
-    return int("".join(filter(str.isdigit, dtype))) // 8
+    return 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype))) // 8

@@ -27,7 +27,9 @@ AUGMENTATIONS = frozenset("""
     RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
 """.split())  # noqa: SIM905
 LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
-TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
+TRANSPARENT = {  # class or registered name of wrappers that do nothing at inference but to arrays: their class
+    "PruneLowMagnitude": "PruneLowMagnitude", "Addons>WeightNormalization": "WeightNormalization",
+}
 
 KERAS1 = {  # of every class that is Keras's own
     "inner_activation": "recurrent_activation", "consume_less": "implementation", "bias": "use_bias",
