@@ -52,9 +52,9 @@ class Operation(Layer):
     def get_config(self):
         return {**super().get_config(), **self.options}
 
-    def _compute(self, args, kwargs):
+    def _compute(self, args, kwargs, function=None):
         try:
-            return self.function(*args, **{**self.options, **kwargs}, **self.floats)
+            return (function or self.function)(*args, **{**self.options, **kwargs}, **self.floats)
         except InputError:
             raise
         except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -122,7 +122,8 @@ class Operation(Layer):
                 zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
             return zeros
 
-        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs))
+        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs),
+                                   getattr(self.function, "in_trials", None))  # fmt: skip
         return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]
 
     def compute_output_shape(self, input_shape):

@@ -21,21 +21,21 @@ RECORDED = LAMBDAS | {"TensorFlowOpLayer"}
 UNCHECKED = re.compile(r"[^\w.]")
 
 KERAS_CLASSES = frozenset("""
-    Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
-    Argmax Argmin Argsort Array ArraySplit Average BatchNorm Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift
+    Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
+    Argmax Argmin Argsort Array ArraySplit Average AveragePool BatchNorm Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift
     BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo CDist Cast Cbrt Ceil Celu Cholesky Clip Concatenate
-    Conj Conjugate ConvertToTensor Copy Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad DepthToSpace Det
+    Conj Conjugate Conv ConvTranspose ConvertToTensor Copy Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad DepthToSpace DepthwiseConv Det
     Diag Diagflat Diagonal Diff Digitize Divide DivideNoNan Dot DotProductAttention Dsplit Dstack Einsum Elu EmptyLike
     Equal Erf Erfc Erfinv Exp Exp2 ExpandDims Expm1 ExtractSequences FFT Fabs Flip Fliplr Flipud Floor FloorDivide Fmax
     Fmin Fmod Full FullLike Gcd Gelu Geomspace GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh
     Heaviside Hsplit Hstack Hypot I0 IRFFT Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf
     Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid
-    LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max
+    LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max MaxPool
     Maximum Mean Median Meshgrid Min Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin
     Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim
     Negative Nextafter Norm Normalize NotEqual OneHot OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm
     Rad2deg Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt
-    SaturateCast Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu Sigmoid
+    SaturateCast Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu SeparableConv Sigmoid
     Sign Signbit Silu Sin Sinc Sinh Size Slice SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve
     SolveTriangular Sort SpaceToDepth SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std
     StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace
@@ -43,6 +43,7 @@ KERAS_CLASSES = frozenset("""
 """.split())  # noqa: SIM905
 
 REDUCED = {"reduction_indices": "axis", "keep_dims": "keepdims"}
+CONVOLUTION = {"filter": "filters", "stride": "strides", "dilation_rate": "dilations", "rate": "dilations"}
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (today's, today's words for its words)
     **{f"math.{name}": (op, {}) for name, op in {
         "tanh": "Tanh", "sigmoid": "Sigmoid", "exp": "Exp", "expm1": "Expm1", "log": "Log", "log1p": "Log1p",
@@ -96,6 +97,19 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}),
     "floor_div": ("FloorDivide", {"y": "x2"}),
     "keras.backend.batch_flatten": ("tf.batch_flatten", {}), "sequence_mask": ("tf.sequence_mask", {}),
+    "norm": ("tf.norm", REDUCED), "linalg.norm": ("tf.norm", REDUCED), "linalg.normalize": ("tf.normalize", {}),
+    "clip_by_norm": ("tf.clip_by_norm", {}), "ensure_shape": ("tf.ensure_shape", {}),
+    "math.count_nonzero": ("tf.count_nonzero", REDUCED), "reverse_sequence": ("tf.reverse_sequence", {
+        "seq_dim": "seq_axis", "batch_dim": "batch_axis"}),
+    **{f"linalg.{name}": (f"tf.{name}", {}) for name in (
+        "band_part", "diag", "diag_part", "set_diag", "tensor_diag", "tensor_diag_part", "trace")},
+    "linalg.adjoint": ("tf.swap_last", {}), "linalg.inv": ("Inv", {}), "linalg.det": ("Det", {}),
+    "linalg.logdet": ("Logdet", {}), "linalg.cholesky": ("Cholesky", {}), "math.accumulate_n": ("tf.add_n", {}),
+    "math.nextafter": ("Nextafter", {}), "math.xlogy": ("tf.xlogy", {}), "math.xdivy": ("tf.xdivy", {}),
+    "math.multiply_no_nan": ("tf.multiply_no_nan", {}), "nn.crelu": ("tf.crelu", {}),
+    **{f"nn.{name}": ("tf.conv", CONVOLUTION) for name in ("conv1d", "conv2d", "conv3d", "convolution")},
+    "nn.depthwise_conv2d": ("tf.depthwise_conv", CONVOLUTION), "nn.pool": ("tf.pool", CONVOLUTION),
+    **{f"nn.{kind}_pool{rank}": (f"tf.{kind}_pool", {}) for kind in ("max", "avg") for rank in ("", "1d", "2d", "3d")},
 }  # fmt: skip
 IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for granted and today's do not
     "nn.gelu": {"approximate": False}, "math.argmax": {"axis": 0, "output_type": "int64"},
@@ -104,7 +118,8 @@ IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for g
     "math.log_softmax": {"axis": -1},
 }
 NOISE = {  # values that change nothing
-    "synchronized": False, "conjugate": False, "bad_indices_policy": "", "data_format": "NHWC",
+    "synchronized": False, "conjugate": False, "bad_indices_policy": "", "data_format": "NHWC", "adjoint": False,
+    "use_cudnn_on_gpu": True,
 }
 
 PAIR = ("x1", "x2")

@@ -343,6 +343,11 @@ def batch_flatten(x):
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
+def crelu(features, axis=-1):
+    x = np.asarray(features)
+    return np.maximum(np.concatenate([x, -x], int(axis)), np.zeros((), x.dtype))
+
+
 def sequence_mask(lengths, maxlen=None, dtype="bool"):
     lengths = np.asarray(lengths)
     most = int(lengths.max(initial=0)) if maxlen is None else int(maxlen)
