@@ -57,6 +57,8 @@ HOMES = {
 """The files, and the layers in them."""
 RECORDED = ("keras.ops.", "tf.")
 """Beginnings of the names of operations, which Keras records: nobody writes them by hand."""
+UNKNOWN = ("TFOpLambda ", "SlicingOpLambda ", "TensorFlowOpLayer ")
+"""Beginnings of the names of recorded functions that are not here."""
 _HOME_OF = {name: home for home, names in HOMES.items() for name in names.split()}
 
 
@@ -79,6 +81,17 @@ class _Layers(Mapping):
 
     def _operations(self):
         return importlib.import_module(".operations", __name__).OPERATIONS
+
+
+def recorded(name):
+    """Return the class for a recorded call that a function of the user's computes; None if `name` is of no such call.
+
+    >>> recorded("Dense"), recorded("TFOpLambda math.lgamma").__name__
+    (None, 'Recorded')
+    """
+    if not str(name).startswith((*RECORDED, *UNKNOWN)):
+        return None
+    return importlib.import_module(".operations", __name__).Recorded
 
 
 LAYERS = _Layers()

@@ -106,7 +106,7 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
         options = operators.options_of(class_name, config)
         options = {word: _dtype(value, name, context) if word == "dtype" else _plain(value)
                    for word, value in options.items()}
-        return LayerSpec(operation, name, options)
+        return LayerSpec(operation, name, options, lacks=operators.why_not(class_name, config))
     class_name, registered = _identity(item, class_name)
     if registered in ADDONS:
         class_name, registered = ADDONS[registered], None

@@ -120,7 +120,7 @@ KERAS = {
     "ScatterUpdate": shapes.scatter_update, "ExtractSequences": shapes.extract_sequences,
     "DepthToSpace": shapes.depth_to_space, "SpaceToDepth": shapes.space_to_depth, "Rearrange": shapes.rearrange,
     "Conv": spatial.conv, "DepthwiseConv": spatial.depthwise_conv, "SeparableConv": spatial.separable_conv,
-    "ConvTranspose": spatial.conv_transpose, "MaxPool": spatial.pooling("Max"),
+    "MaxPool": spatial.pooling("Max"),
     "AveragePool": spatial.pooling("Average"), "AdaptiveMaxPool": spatial.adaptive_pooling("Max"),
     "AdaptiveAveragePool": spatial.adaptive_pooling("Average"),
 }  # fmt: skip

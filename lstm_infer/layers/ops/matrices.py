@@ -103,7 +103,7 @@ def _diagonals(band, rows, columns, longest, align):
         raise ValueError(f"found align {align!r}, expected 'RIGHT_LEFT' or another pair of the two")
     for k in range(band[1], band[0] - 1, -1):
         size = min(rows + min(k, 0), columns - max(k, 0))
-        if size < 1 or size > longest:
+        if size < 0 or size > longest:
             raise ValueError(f"found diagonal {k} for matrices of {rows} x {columns}, and room for {longest} numbers")
         left = (k >= 0 and upper == "LEFT") or (k <= 0 and lower == "LEFT")
         n = np.arange(size)
@@ -121,6 +121,11 @@ def diag(diagonal, k=0, num_rows=-1, num_cols=-1, padding_value=0, align="RIGHT_
     if given == [-1, -1]:
         given = [max(least)] * 2
     shape = [smallest if n < 0 else n for n, smallest in zip(given, least, strict=True)]
+    if any(n < smallest for n, smallest in zip(shape, least, strict=True)) or all(
+        n > smallest for n, smallest in zip(shape, least, strict=True)
+    ):
+        raise ValueError(f"found num_rows={num_rows} and num_cols={num_cols}, expected matrices whose longest diagonal "
+                         f"has {x.shape[-1]} numbers")  # fmt: skip
     y = np.full(bounded([*x.shape[:-2], *shape]), padding_value, x.dtype)
     for n, (rows, columns, places) in enumerate(_diagonals(band, *shape, x.shape[-1], align)):
         y[..., rows, columns] = x[..., n, places]
@@ -183,5 +188,4 @@ def reverse_sequence(input, seq_lengths, seq_axis, batch_axis=0):  # noqa: A002
     wide = [1] * x.ndim
     wide[batch], wide[time] = places.shape
     places = (places if batch < time else places.T).reshape(wide)
-    return np.take_along_axis(x, np.broadcast_to(places, [s if k in (time, batch) else 1 for k, s in enumerate(x.shape)]),
-                              time)  # fmt: skip
+    return np.take_along_axis(x, places, time)

@@ -275,7 +275,7 @@ def matrix_norm(x, ord, axes, keepdims=False):
         y = values.sum(-1) if ord == "nuc" else choose(values, axis=-1)
         y = np.expand_dims(y, axes_of(axes, x.ndim))
     else:
-        raise ValueError(f"found the matrix norm {ord!r}, expected 'fro', 'nuc', 1, 2 or inf, or such a negative number")
+        raise ValueError(f"found the matrix norm {ord!r}, expected 'fro', 'nuc', or 1, 2 or inf of either sign")
     return (y if keepdims else y.squeeze(axes)).astype(x.dtype)
 
 

@@ -48,7 +48,7 @@ def _channels(x, data_format):
 def _of_one_rank(*arrays, floatx):
     arrays = [floating(a, floatx) for a in together(arrays, floatx)]
     if len({a.ndim for a in arrays}) > 1:
-        raise ValueError(f"found arrays of shapes {', '.join(str(a.shape) for a in arrays)}, expected equally many axes")
+        raise ValueError(f"found arrays of shapes {[a.shape for a in arrays]}, expected equally many axes")
     return arrays
 
 
@@ -76,15 +76,6 @@ def separable_conv(
     kernels = {"depthwise_kernel": first, "pointwise_kernel": second}
     sizes = (second.shape[-1], first.shape[:-2])
     return _convolved("SeparableConv{}D", x, kernels, *sizes, depth_multiplier=first.shape[-1], **words)
-
-
-def conv_transpose(
-    inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None, dilation_rate=1, floatx=FLOAT32
-):
-    x, kernel = _of_one_rank(inputs, kernel, floatx=floatx)
-    words = {"strides": strides, "padding": padding, "output_padding": output_padding, "data_format": data_format,
-             "dilation_rate": dilation_rate}  # fmt: skip
-    return _convolved("Conv{}DTranspose", x, {"kernel": kernel}, kernel.shape[-2], kernel.shape[:-2], **words)
 
 
 def pooling(kind):
