@@ -31,7 +31,9 @@ HOMES = {
     "core": """
         Activation ActivityRegularization AlphaDropout Dense Dropout Embedding GaussianDropout
         GaussianNoise Identity InputLayer Masking SpatialDropout1D SpatialDropout2D SpatialDropout3D""",
+    "cosine": "CosineMerge",
     "crf": "AddonsCRF CRF",
+    "deconvolution": "Deconvolution2D",
     "global_pooling": """
         GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
         GlobalMaxPooling2D GlobalMaxPooling3D""",

@@ -63,6 +63,7 @@ UNSAID_FORMAT = {  # whose dim_ordering Keras 1 does not save
 MERGES = {  # Keras 1 Merge: mode: (class, words of Merge that it takes)
     "sum": ("Add", {}), "mul": ("Multiply", {}), "ave": ("Average", {}), "max": ("Maximum", {}),
     "concat": ("Concatenate", {"concat_axis": "axis"}), "dot": ("Dot", {"dot_axes": "axes"}),
+    "cos": ("CosineMerge", {"dot_axes": "axes"}),
 }
 ACTIVATIONS = {"softmax_v2": "softmax", "relu_v2": "relu"}  # TensorFlow's names for the same functions
 
