@@ -126,6 +126,17 @@ def test_a_shape_that_is_ensured_is_known():
         model.predict(np.ones((2, 6, 3)))
 
 
+def test_what_a_mask_names_has_any_length():
+    x, mask = li.Input((4, 2)), li.Input((4,), dtype="bool")
+    first_feature = tensorflow("boolean_mask", x, [True, False], axis=2)
+    model = li.Model([x, mask], [tensorflow("boolean_mask", x, mask), first_feature])
+    assert [tensor.shape for tensor in model.outputs] == [(None, 2), (None, 4, 1)]
+    values, chosen = RNG.normal(size=(70, 4, 2)).astype(np.float32), RNG.random((70, 4)) > 0.5
+    np.testing.assert_array_equal(model.predict([values, chosen])[0], values[chosen])
+    with pytest.raises(li.InputError, match=r"found a mask \(.*, 4\) for an array"):
+        tensorflow("boolean_mask", x, mask, axis=1)
+
+
 def test_lengths_beyond_the_end_are_refused():
     x, lengths = li.Input((4, 2)), li.Input((), dtype="int32")
     model = li.Model([x, lengths], tensorflow("reverse_sequence", x, lengths, seq_axis=1))

@@ -155,7 +155,6 @@ def test_an_einsum_with_its_arrays_is_one():
     [
         ("nn.dropout", {"rate": 0.5}, "drops numbers at random here in predict"),
         ("random.uniform", {}, "draws random numbers here in predict"),
-        ("compat.v1.boolean_mask", {}, "the size of its result depends on the numbers"),
         ("compat.v1.nn.embedding_lookup", {}, "reads its table back as a list of tables"), ("math.lgamma", {}, None),
     ],
 )  # fmt: skip

@@ -109,6 +109,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "linalg.logdet": ("Logdet", {}), "linalg.cholesky": ("Cholesky", {}), "math.accumulate_n": ("tf.add_n", {}),
     "math.nextafter": ("Nextafter", {}), "math.xlogy": ("tf.xlogy", {}), "math.xdivy": ("tf.xdivy", {}),
     "math.multiply_no_nan": ("tf.multiply_no_nan", {}), "nn.crelu": ("tf.crelu", {}),
+    "boolean_mask": ("tf.boolean_mask", {}),
     **{f"nn.{name}": ("tf.conv", CONVOLUTION) for name in ("conv1d", "conv2d", "conv3d", "convolution")},
     "nn.depthwise_conv2d": ("tf.depthwise_conv", CONVOLUTION), "nn.pool": ("tf.pool", CONVOLUTION),
     **{f"nn.{kind}_pool{rank}": (f"tf.{kind}_pool", {}) for kind in ("max", "avg") for rank in ("", "1d", "2d", "3d")},
@@ -180,7 +181,6 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
 WHY_NOT = {  # function of TensorFlow: what makes every answer wrong
     **dict.fromkeys(("nn.dropout", "nn.experimental.stateless_dropout", "nn.experimental.general_dropout"),
                     "TensorFlow drops numbers at random here in predict() too, so no answer is the right one"),
-    "boolean_mask": "the size of its result depends on the numbers, and a model needs arrays of known ranks and rows",
     "embedding_lookup": "tf.keras reads its table back as a list of tables, and computes something else after that",
 }
 RANDOM = "TensorFlow draws random numbers here in predict() too, so no answer is the right one"
