@@ -188,13 +188,13 @@ def _tensor(tensor: Any) -> dict:
 
 # ---------------------------------------------------------------- what is missing
 def _unsupported(assembly: Assembly, model: ModelSpec) -> list[dict]:
-    found = []
+    found, calls = [], recorded.calls_of(model)
     for path, spec, reason in assembly.problems:
         if reason == CONTAINS_MISSING:
             continue
         row = {"layer": "/".join(path), "class_name": spec.class_name, "reason": reason,
                "keys": _keys(spec, reason), "code": None, "suggestion": None,
-               "calls": recorded.calls_of(model, path, spec)}  # fmt: skip
+               "calls": recorded.texts(spec, calls.get(tuple(path), ()))}  # fmt: skip
         if spec.class_name == "Lambda":
             row["code"] = lambdas.describe(spec.config)
             row["suggestion"] = lambdas.suggestion(row["code"])

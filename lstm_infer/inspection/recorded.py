@@ -8,34 +8,32 @@ from typing import Any
 import numpy as np
 
 from ..layers import recorded
-from ..spec import LayerSpec, ModelSpec, TensorRef
+from ..spec import Call, LayerSpec, ModelSpec, TensorRef
 
 TENSOR = "·"
 MOST = 8  # numbers of a constant, and calls, that are shown
 PREFIXES = {"TFOpLambda": "tf.", "SlicingOpLambda": "tf.", "TensorFlowOpLayer": "tf.raw_ops."}
 
 
-def calls_of(model: ModelSpec, path: Sequence[str], spec: LayerSpec) -> list[str]:
-    """The different calls of a recorded function, as text; none of any other layer.
+def calls_of(model: ModelSpec, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], list[Call]]:
+    """Every call of a model and of the models inside it, by the path of names down to the layer."""
+    found: dict[tuple[str, ...], list[Call]] = {}
+    for call in model.calls:
+        found.setdefault((*path, call.layer), []).append(call)
+    for layer in model.layers:
+        if isinstance(layer, ModelSpec):
+            found.update(calls_of(layer, (*path, layer.name)))
+    return found
 
-    Parameters
-    ----------
-    model : ModelSpec
-        The outermost.
-    path : sequence of str
-        Of names, down to the layer.
-    spec : LayerSpec
-    """
+
+def texts(spec: LayerSpec, calls: Sequence[Call]) -> list[str]:
+    """The different calls of a recorded function, as text; none of any other layer."""
     if recorded(spec.class_name) is None:
         return []
-    inside: Any = model
-    for name in path[:-1]:
-        inside = next((layer for layer in getattr(inside, "layers", ()) if layer.name == name), None)
     kind, _, function = spec.class_name.rpartition(" ")
     shown = f"{PREFIXES.get(kind, '')}{function}"
-    calls = [call for call in getattr(inside, "calls", ()) if call.layer == spec.name]
-    texts = [f"{shown}({_arguments(call.args, {**spec.config, **call.kwargs})})" for call in calls]
-    return list(dict.fromkeys(texts))[:MOST]
+    found = [f"{shown}({_arguments(call.args, {**spec.config, **call.kwargs})})" for call in calls[:MOST]]
+    return list(dict.fromkeys(found))
 
 
 def _arguments(args: Sequence[Any], kwargs: dict) -> str:
