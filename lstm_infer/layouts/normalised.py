@@ -7,7 +7,7 @@ its recurrent kernel). Source: ``tensorflow_addons/layers/wrappers.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,31 +39,32 @@ def by_names(pairs: Pairs) -> list[tuple[str, Handle]]:
     There every wrapper lists ``g``, then the array that it normalises, and somewhere later ``initialized``.
     """
     flags = {found[1] or "": handle for name, handle in pairs if (found := FLAG.fullmatch(name))}
+    copied = {_of_copy(name) for name, _ in pairs}
     left, length = [], None
     for name, handle in pairs:
         scope, _, word = name.rpartition("/")
-        word = word.partition(":")[0]
-        if FLAG.fullmatch(name) or any(_starts(scope, f"{flag}/{SCOPE}") for flag in flags):
+        if FLAG.fullmatch(name) or _of_copy(name) in flags:
             continue
-        if word == "g" and scope in flags:
+        if word.partition(":")[0] == "g" and scope in flags:
             length = (scope, handle)
         elif length is not None:
             flag, g = length
-            copied = any(_starts(other, f"{flag}/{SCOPE}") for other, _ in pairs)
-            left.append((name, kernel(g, handle, flags[flag], copied)))
+            left.append((name, kernel(g, handle, flags[flag], flag in copied)))
             length = None
         else:
             left.append((name, handle))
     return left
 
 
-def _starts(path: str, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder}/")
+def _of_copy(name: str) -> str | None:
+    """The scope of the wrapper whose copy of its layer an array belongs to, if so."""
+    scope, found, _ = f"/{name}".partition(f"/{SCOPE}/")
+    return scope[1:] if found else None
 
 
-def in_store(groups: Mapping[str, Pairs], layer: LayerSpec, base: str) -> tuple[dict[str, Pairs], set[str]]:
-    """Groups of an object store as if the layer at `base` had no wrapper, and the paths that this has dealt with."""
-    copies = {path for path in groups if _starts(path, f"{base}/{CLONE}")}
+def in_store(groups: dict[str, Pairs], layer: LayerSpec, base: str) -> set[str]:
+    """Change the groups of an object store as if the layer at `base` had no wrapper; return the paths dealt with."""
+    copies = {path for path in (f"{base}/{CLONE}", f"{base}/{CLONE}/cell") if groups.get(path)}
     arrays = [handle for _, handle in groups.get(base, ())]
     if len(arrays) != 3:
         raise Misfit(f"{base}/vars holds {len(arrays)} arrays, expected 3 (g, the kernel, initialized)")
@@ -71,7 +72,8 @@ def in_store(groups: Mapping[str, Pairs], layer: LayerSpec, base: str) -> tuple[
     place = f"{base}/layer/cell" if recurrent else f"{base}/layer"
     inner = list(groups.get(place, ()))
     inner.insert(1 if recurrent else 0, ("", kernel(*arrays, bool(copies))))
-    return {**groups, place: inner}, {base, *copies}
+    groups[place] = inner
+    return {base, *copies}
 
 
 def kernel(g: Handle, v: Handle, initialized: Handle, copied: bool) -> Handle:

@@ -122,8 +122,7 @@ class _Reader:
         if isinstance(layer, ModelSpec):
             return self.model(layer, base, path)
         if layer.wrapped_in == normalised.WRAPPER:
-            self.groups, done = normalised.in_store(self.groups, layer, base)
-            self.used |= done
+            self.used |= normalised.in_store(self.groups, layer, base)
         base = _join(base, "layer") if layer.wrapped_in else base
         own = parts(layer.class_name, layer.config, layer.registered_name)
         if own is None:
