@@ -293,7 +293,7 @@ def layer_section():
         "",
         *table(["class", "Keras", "here"], [[name, marks, what] for name, marks, what in rows]),
         "",
-        f"Classes of older Keras that load as today's: {', '.join([*old, *sorted(TRANSPARENT)])}.",
+        f"Classes of older Keras that load as today's: {', '.join([*old, *sorted(TRANSPARENT.values())])}.",
         "",
         f"Of Keras 1, TensorFlow Addons and keras-contrib: {', '.join(name for name in own if '.' not in name)}.",
         "",

@@ -31,7 +31,7 @@ _LAYERS = (
     "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "EinsumDense", "Attention",
     "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention", "RMSNormalization", "GroupNormalization",
     "UnitNormalization", "SpectralNormalization", "ReversibleEmbedding", "Highway", "MaxoutDense", "ParametricSoftplus",
-    "SReLU",
+    "SReLU", "Deconvolution2D", "CosineMerge",
     "Normalization", "Rescaling", "Discretization", "CategoryEncoding", "Hashing", "HashedCrossing", "IntegerLookup",
     "StringLookup", "TextVectorization",
     "CRF", "AddonsCRF", "PeepholeLSTMCell", "LayerNormLSTMCell", "LayerNormSimpleRNNCell", "NASCell", "ESNCell", "ESN",

@@ -4,7 +4,7 @@ from collections import deque
 from typing import NamedTuple
 
 from .errors import InputError, LoadError, UnsupportedLayerError
-from .layers import LAYERS, InputLayer, Lambda, Layer
+from .layers import LAYERS, InputLayer, Lambda, Layer, recorded
 from .layers.structure import flatten, map_structure
 from .model import Model, Sequential
 from .spec import Call, LayerSpec, ModelSpec, TensorRef
@@ -86,7 +86,7 @@ class Assembly:
     def _layer(self, spec, path):
         given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
         if given is not None and not isinstance(given, type):
-            return given if isinstance(given, Layer) else Lambda(given, name=spec.name)
+            return given if isinstance(given, Layer) else self._of_function(given, spec)
         if given is None and spec.class_name not in LAYERS:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
@@ -99,6 +99,13 @@ class Assembly:
             config["dtype"] = _computed_in(self.dtype, config.get("dtype"))
         config.update(self._children(spec, path))
         return kind(**config, name=spec.name)
+
+    def _of_function(self, function, spec):
+        """Make a layer of a function of the user's: of a recorded call with the arguments that are recorded."""
+        kind = recorded(spec.class_name)
+        if kind is None:
+            return Lambda(function, name=spec.name)
+        return kind(function, **({"floatx": self.dtype} if self.dtype else {}), **spec.config, name=spec.name)
 
     def _names(self, spec):
         return [name for name in (spec.name, spec.registered_name, spec.class_name) if name]
@@ -257,6 +264,10 @@ class naming:
 
 
 def _what_is_missing(spec):
+    if spec.lacks:
+        return f"{spec.lacks}; for another one give custom_objects={{{spec.class_name!r}: function}}"
+    if recorded(spec.class_name):
+        return f"there is no such function here; give it as custom_objects={{{spec.class_name!r}: function}}"
     if spec.class_name == "Lambda":
         return f"code in a file is never executed; give the function as custom_objects={{{spec.name!r}: function}}"
     return f"there is no such layer here; give it as custom_objects={{{spec.class_name!r}: layer class or function}}"

@@ -229,6 +229,8 @@ class LayerSpec:
         ``"package>Name"`` of a custom class, where the file tells it.
     wrapped_in : str or None
         The class of a wrapper around the layer that does nothing at inference: the object store has a place for it.
+    lacks : str or None
+        Why there cannot be such a layer, where that is known.
     """
 
     class_name: str
@@ -237,6 +239,7 @@ class LayerSpec:
     children: Mapping[str, LayerSpec | ModelSpec] = field(default_factory=dict)
     registered_name: str | None = None
     wrapped_in: str | None = None
+    lacks: str | None = None
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def raw_storage(group, name):
     (lambda g, n: g.create_dataset(n, data=np.array([b"a", b"b"])), "type"),
     (lambda g, n: g.create_dataset(n, data=np.zeros(2, [("a", "f4")])), "type"),
     (lambda g, n: g.create_dataset(n, data=np.zeros(2, "c8")), "type"),
-    (lambda g, n: g.create_dataset(n, data=np.array([True])), "type"),
+    (lambda g, n: g.create_dataset(n, (2,), h5py.enum_dtype({"NO": 0, "YES": 1}, "i1")), "type"),
     (lambda g, n: g.create_dataset(n, data=["x"], dtype=h5py.string_dtype()), "type"),
     (lambda g, n: g.create_dataset(n, data=np.zeros((3, 2), "V2")), "type"),
     (lambda g, n: g.create_dataset(n, (64, 64), "f4", chunks=(64, 64), scaleoffset=2), "filter"),

@@ -436,6 +436,7 @@ def cost_of(*layers):
         ([li.Input((6, 5, 4)), li.Dense(3)], 2 * 4 * 3 * 30, "sequence"),
         ([li.Input((None, 4)), li.Conv1D(3, 2)], 2 * 2 * 4 * 3, "timestep"),
         ([li.Input((8, 4)), li.Conv1D(3, 2, strides=2)], 2 * 4 * 3, "timestep"),
+        ([li.Input((2, 3, 4)), li.Deconvolution2D(5, 2, [None, 3, 4, 5])], 2 * 16 * 5 * 6, "sequence"),
         ([li.Input((None, 4)), li.BatchNormalization()], 0, "timestep"),
         ([li.Input((None,), dtype="int32"), li.Embedding(9, 3)], 0, "sequence"),
     ],

@@ -17,6 +17,15 @@ from lstm_infer.spec import RawModel
 RNG = np.random.default_rng(7)
 
 
+def tensorflow(name, *args, **words):
+    """The same of TensorFlow's form, whose arguments are all in the call."""
+    return LAYERS[f"tf.{name}"]()(*args, **words)
+
+
+def numbers(*shape):
+    return np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+
 def operation(name, *args, **options):
     """The operation `name` called on arguments that may be tensors."""
     return LAYERS[f"keras.ops.{name}"](**options)(*args)
@@ -48,6 +57,20 @@ PRODUCTS = {
     "softmax": lambda x, y: operation("Softmax", x, axis=1), "rfft": lambda x, y: operation("RFFT", x)[0],
     "attention": lambda x, y: operation(
         "DotProductAttention", *(operation("ExpandDims", array, axis=2) for array in (x, y, x))),
+    "matrix_norm": lambda x, y: operation("Norm", x, ord="nuc", axis=[1, 2]),
+    "largest_column": lambda x, y: operation("Norm", x, ord=1, axis=[1, 2]),
+    "conv": lambda x, y: operation("Conv", x, numbers(3, 4, 5), padding="same"),
+    "conv_in_groups": lambda x, y: operation("Conv", x, numbers(3, 2, 6), strides=2),
+    "depthwise": lambda x, y: operation("DepthwiseConv", x, numbers(3, 4, 2)),
+    "separable": lambda x, y: operation("SeparableConv", x, numbers(3, 4, 2), numbers(1, 8, 3)),
+    "max_pool": lambda x, y: operation("MaxPool", x, pool_size=3, padding="same"),
+    "average_pool": lambda x, y: operation("AveragePool", x, pool_size=[2], strides=1),
+    "adaptive_pool": lambda x, y: operation("AdaptiveAveragePool", x, output_size=[3]),
+    "tf_conv": lambda x, y: tensorflow("conv", x, numbers(3, 4, 5), strides=1, padding="SAME", dilations=2),
+    "tf_norm": lambda x, y: tensorflow("norm", x, ord=3, axis=1),
+    "tf_normalize": lambda x, y: tensorflow("normalize", x, axis=-1)[0],
+    "tf_clip_by_norm": lambda x, y: tensorflow("clip_by_norm", x, 0.5, axes=[1]),
+    "tf_trace": lambda x, y: tensorflow("trace", x), "tf_xlogy": lambda x, y: tensorflow("xlogy", x, y),
 }  # fmt: skip
 
 
@@ -93,6 +116,36 @@ def test_shapes(call, shape):
     assert call(li.Input((None, 4))).shape == shape
 
 
+def test_a_shape_that_is_ensured_is_known():
+    x = li.Input((None, None))
+    y = tensorflow("ensure_shape", x, [None, 5, None])
+    assert y.shape == (None, 5, None)
+    model = li.Model(x, y)
+    assert model.predict(np.ones((2, 5, 3))).shape == (2, 5, 3)
+    with pytest.raises(li.InputError, match=r"found an array of shape \(2, 6, 3\), expected \(None, 5, None\)"):
+        model.predict(np.ones((2, 6, 3)))
+
+
+def test_what_a_mask_names_has_any_length():
+    x, mask = li.Input((4, 2)), li.Input((4,), dtype="bool")
+    first_feature = tensorflow("boolean_mask", x, [True, False], axis=2)
+    model = li.Model([x, mask], [tensorflow("boolean_mask", x, mask), first_feature])
+    assert [tensor.shape for tensor in model.outputs] == [(None, 2), (None, 4, 1)]
+    values, chosen = RNG.normal(size=(70, 4, 2)).astype(np.float32), RNG.random((70, 4)) > 0.5
+    np.testing.assert_array_equal(model.predict([values, chosen])[0], values[chosen])
+    with pytest.raises(li.InputError, match=r"found a mask \(.*, 4\) for an array"):
+        tensorflow("boolean_mask", x, mask, axis=1)
+
+
+def test_lengths_beyond_the_end_are_refused():
+    x, lengths = li.Input((4, 2)), li.Input((), dtype="int32")
+    model = li.Model([x, lengths], tensorflow("reverse_sequence", x, lengths, seq_axis=1))
+    y = model.predict([np.arange(16.0).reshape(2, 4, 2), np.int32([3, 0])])
+    assert y[:, :, 0].tolist() == [[4, 2, 0, 6], [8, 10, 12, 14]]
+    with pytest.raises(li.InputError, match="found lengths from 0 to 5 for 4 places"):
+        model.predict([np.ones((2, 4, 2)), np.int32([5, 0])])
+
+
 def test_shapes_made_of_shapes():
     x = li.Input((None, 4))
     size = LAYERS["tf.shape"]()(x)
@@ -134,6 +187,30 @@ def test_sixteen_bits_are_rounded():
         (lambda x: operation("Add", x, operation("Full", 1.0, shape=[10**12])), "numbers at most"),
         (lambda x: operation("Pad", x, pad_width=[[0, 0], [0, 10**12], [0, 0]]), "numbers at most"),
         (lambda x: operation("Arange", 0, 10**12), "expected a shorter one"),
+        (lambda x: operation("Conv", x, numbers(3, 5, 2)), r"inputs \(.*, 7, 4\) and a kernel \(3, 5, 2\), expected"),
+        (lambda x: operation("Conv", x, numbers(3, 4)), "expected equally many axes"),
+        (lambda x: operation("Conv", x, numbers(9, 4, 2)), "expected enough for one output"),
+        (lambda x: operation("MaxPool", x, pool_size=[2, 2]), "expected 1 whole numbers"),
+        (lambda x: operation("MaxPool", operation("Sum", x, axis=1), pool_size=2), "channels"),
+        (lambda x: operation("Norm", x, ord=1), "over 3 axes, expected two"),
+        (lambda x: operation("Norm", x, ord="odd", axis=[1, 2]), "found the matrix norm 'odd'"),
+        (lambda x: tensorflow("norm", x, ord=-1, axis=1), "found the norm -1"),
+        (lambda x: tensorflow("norm", x, axis=[1, 1]), "expected one axis or two different ones"),
+        (lambda x: tensorflow("norm", x, ord=3, axis=[1, 2]), "found the matrix norm 3"),
+        (lambda x: tensorflow("conv", x, numbers(3, 4, 2), data_format="NCHW"), "found data_format 'NCHW' for 1"),
+        (lambda x: tensorflow("conv", x, numbers(3, 4, 2), strides=[2, 1, 1]), "expected 1 for the batch"),
+        (lambda x: tensorflow("conv", x, numbers(3, 4, 2), padding=[[0, 0]]), "expected a pair for each of 3 axes"),
+        (lambda x: tensorflow("max_pool", x, 2, padding=[[0, 0], [1, 1], [0, 0]]), "expected VALID or SAME"),
+        (lambda x: tensorflow("pool", x, [2], "MEDIAN"), "expected 'MAX' or 'AVG'"),
+        (lambda x: tensorflow("ensure_shape", x, [None, 7]), r"expected \(None, 7\)"),
+        (lambda x: tensorflow("diag_part", x, k=9), "found diagonal 9 for matrices of 7 x 4"),
+        (lambda x: tensorflow("diag", x, k=[2, 1]), "the lowest and the highest"),
+        (lambda x: tensorflow("diag", x, num_rows=9, num_cols=9), "whose longest diagonal has 4 numbers"),
+        (lambda x: tensorflow("diag", x, k=[0, 6], align="UP"), "found align 'UP'"),
+        (lambda x: tensorflow("diag", x, num_rows=10**9), "whose longest|numbers at most"),
+        (lambda x: tensorflow("set_diag", x, numbers(7)), "found diagonals of shape"),
+        (lambda x: tensorflow("tensor_diag_part", x), "expected every size twice"),
+        (lambda x: tensorflow("reverse_sequence", x, [1, 2, 3, 4, 5], 1), "found 5 lengths for"),
     ],
 )
 def test_refusals(call, message):

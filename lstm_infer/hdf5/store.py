@@ -30,8 +30,8 @@ SMALL = 1 << 20  # bytes that are never worth an expansion check
 MAX_TOTAL = 32  # declared : stored of a whole file, beyond FREE: nine tenths of zeros reach 6
 FREE = 16 << 20  # bytes
 NOT_WEIGHTS = {"optimizer", "metrics", "compile_metrics", "loss_tracker", "assets"}  # at the root of an object store
-NUMBERS = {f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items()
-           for size in sizes}
+NUMBERS = {f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "b": (1,)}.items()
+           for size in sizes}  # b1: truths
 SAFE_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 SHRINKING_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF}
 
@@ -269,6 +269,8 @@ class Store:
         def decoded(values: np.ndarray) -> np.ndarray:
             if bfloat16:  # the upper half of a float32
                 return (values.view("<u2").astype("<u4") << 16).view("<f4").astype(np.float32, copy=False)
+            if values.dtype == bool:  # whatever the bytes are that stand for them
+                return values.view(np.uint8) != 0
             return values.astype(values.dtype.newbyteorder("="), copy=False)
 
         def check() -> None:

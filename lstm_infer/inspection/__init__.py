@@ -17,7 +17,7 @@ from ..layers import LAYERS
 from ..layers.structure import flatten
 from ..layouts.semantics import writer
 from ..spec import ModelSpec, RawModel, RawWeights
-from . import guesses, lambdas, rows
+from . import guesses, lambdas, recorded, rows
 from .statistics import Survey, warnings_of
 
 CONTAINERS = {"hdf5": "HDF5", "zip": ".keras archive", "folder": "unzipped .keras folder", "json": "JSON"}
@@ -59,7 +59,8 @@ def inspect(path: Any, weights: Any = None) -> dict:
         ``loads`` : whether `load_model` takes the file as it is (of an architecture alone: with its weights).
 
         ``unsupported`` : layers that are not here, with ``reason``, the ``keys`` of ``custom_objects`` that would
-        supply each, what the ``code`` of a Lambda tells, and a ``suggestion`` where a ready function fits.
+        supply each, what the ``code`` of a Lambda tells, a ``suggestion`` where a ready function fits, and the
+        ``calls`` of a function that the model recorded.
 
         ``problems`` : what is wrong with the file; ``warnings`` : what is strange in its numbers.
 
@@ -141,7 +142,7 @@ def _architecture(raw: RawModel, damages: list[str]) -> tuple[dict, dict[int, st
         "model": {"class_name": spec.class_name, "name": spec.name, **ends},
         "layers": table,
         "totals": rows.totals(table),
-        "unsupported": _unsupported(assembly),
+        "unsupported": _unsupported(assembly, spec),
         "loads": model is not None,
     }
     names = {id(handle): "/".join((*path, name)) for path, own in arrays.items() for name, handle in own.items()}
@@ -186,13 +187,14 @@ def _tensor(tensor: Any) -> dict:
 
 
 # ---------------------------------------------------------------- what is missing
-def _unsupported(assembly: Assembly) -> list[dict]:
-    found = []
+def _unsupported(assembly: Assembly, model: ModelSpec) -> list[dict]:
+    found, calls = [], recorded.calls_of(model)
     for path, spec, reason in assembly.problems:
         if reason == CONTAINS_MISSING:
             continue
         row = {"layer": "/".join(path), "class_name": spec.class_name, "reason": reason,
-               "keys": _keys(spec, reason), "code": None, "suggestion": None}  # fmt: skip
+               "keys": _keys(spec, reason), "code": None, "suggestion": None,
+               "calls": recorded.texts(spec, calls.get(tuple(path), ()))}  # fmt: skip
         if spec.class_name == "Lambda":
             row["code"] = lambdas.describe(spec.config)
             row["suggestion"] = lambdas.suggestion(row["code"])
@@ -230,4 +232,4 @@ def _arrays(weights: RawWeights, names: dict[int, str]) -> list[dict]:
 
 
 def _itemsize(dtype: str) -> int:
-    return int("".join(filter(str.isdigit, dtype))) // 8
+    return 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype))) // 8

@@ -14,8 +14,8 @@ from ..layers import Layer
 from ..layers.base import Tensor
 from ..layers.structure import flatten
 
-CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv", "LocallyConnected")
-OTHER_PRODUCTS = ("Dot", "Attention", "AdditiveAttention", "Lambda")  # without weights, and not for nothing
+CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv", "LocallyConnected", "Deconv")
+OTHER_PRODUCTS = ("Dot", "CosineMerge", "Attention", "AdditiveAttention", "Lambda")  # no weights, yet not for nothing
 
 
 def of(layer: Layer) -> dict:
@@ -85,7 +85,7 @@ def _recurrent(layer: Layer) -> int | None:
 
 
 def _convolution(layer: Layer, kernels: list, before: tuple, after: tuple) -> tuple[int | None, str]:
-    transposed = "Transpose" in type(layer).__name__
+    transposed = "Transpose" in type(layer).__name__ or type(layer).__name__.startswith("Deconv")
     shape = before if transposed else after  # the positions that the whole kernel is multiplied at
     spatial = shape[2:] if getattr(layer, "data_format", None) == "channels_first" else shape[1:-1]
     if len(spatial) > 1:

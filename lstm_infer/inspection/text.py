@@ -101,6 +101,7 @@ def _unsupported(rows: list[dict]) -> Iterator[str]:
     for row in rows[:MAX_ROWS]:
         yield f"  {_clean(row['layer'])} ({_clean(row['class_name'])}): {_clean(row['reason'], 400)}"
         yield from (f"      {line}" for line in _code(row["code"]))
+        yield from (f"      call     {_clean(call, 400)}" for call in row["calls"])
         if row["suggestion"]:
             yield f"      try      custom_objects={{{row['keys'][0]!r}: {_clean(row['suggestion'], 400)}}}"
         elif row["keys"]:

@@ -31,7 +31,9 @@ HOMES = {
     "core": """
         Activation ActivityRegularization AlphaDropout Dense Dropout Embedding GaussianDropout
         GaussianNoise Identity InputLayer Masking SpatialDropout1D SpatialDropout2D SpatialDropout3D""",
+    "cosine": "CosineMerge",
     "crf": "AddonsCRF CRF",
+    "deconvolution": "Deconvolution2D",
     "global_pooling": """
         GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
         GlobalMaxPooling2D GlobalMaxPooling3D""",
@@ -57,6 +59,8 @@ HOMES = {
 """The files, and the layers in them."""
 RECORDED = ("keras.ops.", "tf.")
 """Beginnings of the names of operations, which Keras records: nobody writes them by hand."""
+UNKNOWN = ("TFOpLambda ", "SlicingOpLambda ", "TensorFlowOpLayer ")
+"""Beginnings of the names of recorded functions that are not here."""
 _HOME_OF = {name: home for home, names in HOMES.items() for name in names.split()}
 
 
@@ -79,6 +83,17 @@ class _Layers(Mapping):
 
     def _operations(self):
         return importlib.import_module(".operations", __name__).OPERATIONS
+
+
+def recorded(name):
+    """Return the class for a recorded call that a function of the user's computes; None if `name` is of no such call.
+
+    >>> recorded("Dense"), recorded("TFOpLambda math.lgamma").__name__
+    (None, 'Recorded')
+    """
+    if not str(name).startswith((*RECORDED, *UNKNOWN)):
+        return None
+    return importlib.import_module(".operations", __name__).Recorded
 
 
 LAYERS = _Layers()

@@ -52,9 +52,9 @@ class Operation(Layer):
     def get_config(self):
         return {**super().get_config(), **self.options}
 
-    def _compute(self, args, kwargs):
+    def _compute(self, args, kwargs, function=None):
         try:
-            return self.function(*args, **{**self.options, **kwargs}, **self.floats)
+            return (function or self.function)(*args, **{**self.options, **kwargs}, **self.floats)
         except InputError:
             raise
         except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -122,7 +122,8 @@ class Operation(Layer):
                 zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
             return zeros
 
-        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs))
+        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs),
+                                   getattr(self.function, "in_trials", None))  # fmt: skip
         return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]
 
     def compute_output_shape(self, input_shape):
@@ -132,6 +133,55 @@ class Operation(Layer):
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         return self._compute(*inputs), None
+
+
+class Recorded(Operation):
+    """A recorded call that a function of the user's computes, with the arguments that are recorded.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays and whatever else the call has. Its attributes ``per_timestep`` and ``takes_last_timestep`` mean what
+        they mean of a `Layer`.
+    floatx, **options
+        As of `Operation`.
+
+    Examples
+    --------
+    >>> layer = Recorded(np.roll, name="tf.roll")
+    >>> layer(np.array([[1, 2, 3]]), shift=1, axis=1).tolist()
+    [[3, 1, 2]]
+    """
+
+    def __init__(self, function, floatx="float32", **options):
+        self.function = function
+        super().__init__(floatx, **options)
+        self.floats = {}
+        self.per_timestep = self.elementwise = getattr(function, "per_timestep", False)
+        self.takes_last_timestep = getattr(function, "takes_last_timestep", False)
+
+    def __reduce_ex__(self, protocol):
+        return object.__reduce_ex__(self, protocol)
+
+    def _note_timesteps(self, args, kwargs, shape):
+        """The function itself says what it does to timesteps."""
+
+    def _compute(self, args, kwargs, function=None):
+        try:
+            found = self.function(*args, **{**self.options, **kwargs})
+        except Exception as error:  # somebody else's function may raise anything, and is tried on zeros
+            what = f"its function raised {type(error).__name__} ({error})"
+            raise InputError(f"layer '{self.name}': {what}; it is tried on zeros first to learn shapes") from error
+        floats = [leaf.dtype for leaf in flatten([args, kwargs]) if getattr(leaf, "dtype", self.dtype).kind == "f"
+                  and isinstance(leaf, np.ndarray)]  # fmt: skip
+        dtype = max(floats, key=lambda kind: kind.itemsize, default=self.dtype)
+        return map_structure(lambda y: self._number(y, dtype), list(found) if isinstance(found, tuple) else found)
+
+    def _number(self, y, dtype):
+        y = np.asarray(y)
+        if y.dtype.kind not in "biuf":
+            raise InputError(f"layer '{self.name}': its function returned {y.dtype}, expected an array of numbers")
+        return y.astype(dtype, copy=False) if y.dtype.kind == "f" else y
 
 
 REDUCTIONS = frozenset("Any All Max Min Sum Mean Prod".split())

@@ -62,9 +62,10 @@ def translate(item: Any, context: Context, name: str | None = None) -> LayerSpec
         context.fail(label, f"{class_name} has a list for its config", "an object")
     if not isinstance(name, str) or not name:
         context.fail(class_name, f"its name is {name!r}", "a text")
-    if class_name in TRANSPARENT:
+    wrapper = TRANSPARENT.get(_identity(item, class_name)[1]) or (">" not in class_name and TRANSPARENT.get(class_name))
+    if wrapper:
         inner = translate(config.get("layer"), context.deeper(name))
-        wrapped_in = {"wrapped_in": class_name} if isinstance(inner, LayerSpec) else {}
+        wrapped_in = {"wrapped_in": wrapper} if isinstance(inner, LayerSpec) else {}
         return replace(inner, name=name, **wrapped_in)
     return layer(item, class_name, config, name, context)
 
@@ -105,7 +106,7 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
         options = operators.options_of(class_name, config)
         options = {word: _dtype(value, name, context) if word == "dtype" else _plain(value)
                    for word, value in options.items()}
-        return LayerSpec(operation, name, options)
+        return LayerSpec(operation, name, options, lacks=operators.why_not(class_name, config))
     class_name, registered = _identity(item, class_name)
     if registered in ADDONS:
         class_name, registered = ADDONS[registered], None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
-from . import objects
+from . import normalised, objects
 from .packings import ALIASES, KERAS1, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
 from .variables import EVERY_PART, parts
 from .words import LOOKUPS
@@ -134,6 +134,10 @@ def _layer_arrays(layer: LayerSpec | ModelSpec, pairs: Pairs, weights: RawWeight
 
     if [owner.names for owner in inside] == [None]:
         return {inside[0].path: _as_found(pairs)}
+    try:
+        pairs = normalised.by_names(pairs) if normalised.is_inside(layer) else pairs
+    except Misfit as misfit:
+        raise LoadError(str(misfit)) from misfit
     parsed = [parse(name, handle) for name, handle in pairs]
     expected = sum(len(owner.names or ()) for owner in inside)
     if len(parsed) > expected:

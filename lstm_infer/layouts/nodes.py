@@ -88,7 +88,7 @@ class _Reader:
         if not isinstance(nodes, list):
             self.fail("inbound_nodes is not a list", "one")
         self.context.count(layer.name, len(nodes))
-        if layer.class_name.startswith((operators.PREFIX, operators.OF_TENSORFLOW)):
+        if operators.is_recorded(layer.class_name):
             return [self.operation(layer, item, node) for node in nodes]
         return [self.call(layer, node) for node in nodes]
 
@@ -105,6 +105,8 @@ class _Reader:
                 args = args[0]
         try:
             args, kwargs = operators.call_of(item["class_name"], item.get("config", {}), args, kwargs)
+        except operators.Lost as error:
+            self.fail(str(error), "them: build this model in Python and give this file to its load_weights()")
         except (TypeError, ValueError) as error:
             self.fail(str(error), "an operation as TensorFlow writes it")
         return Call(layer.name, tuple(args), kwargs)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
+from . import normalised
 from .packings import Misfit, packed
 from .variables import parts
 
@@ -63,7 +64,7 @@ def owns_arrays(layer: LayerSpec | ModelSpec) -> bool | None:
 
 class _Reader:
     def __init__(self, weights: RawWeights) -> None:
-        self.weights = weights
+        self.weights, self.groups = weights, dict(weights.groups)
         self.found: dict[Path, dict[str, Handle]] = {}
         self.used: set[str] = set()
         self.inside: dict[str, dict[str, None]] = {}  # path to the names of the groups in it
@@ -120,13 +121,15 @@ class _Reader:
     def layer(self, layer: LayerSpec | ModelSpec, base: str, path: Path) -> None:
         if isinstance(layer, ModelSpec):
             return self.model(layer, base, path)
+        if layer.wrapped_in == normalised.WRAPPER:
+            self.used |= normalised.in_store(self.groups, layer, base)
         base = _join(base, "layer") if layer.wrapped_in else base
         own = parts(layer.class_name, layer.config, layer.registered_name)
         if own is None:
             return self.as_found(base, path)
         for part in own:
             place = next((place for place in (_join(base, part.store), _join(base, "_" + part.store))
-                          if self.weights.groups.get(place)), _join(base, part.store))
+                          if self.groups.get(place)), _join(base, part.store))
             self.variables(layer, part.names, part.label, place, path)
         if layer.class_name == "StackedRNNCells":
             cells = {id(cell): key for key, cell in layer.children.items()}
@@ -139,7 +142,7 @@ class _Reader:
         return None
 
     def variables(self, layer: LayerSpec, names: Sequence[str], label: str, place: str, path: Path) -> None:
-        arrays = [handle for _, handle in self.weights.groups.get(place, ())]
+        arrays = [handle for _, handle in self.groups.get(place, ())]
         if layer.class_name == "SpectralNormalization":
             arrays = arrays[-1:]  # the kernel of the layer inside is listed here too
         if len(arrays) != len(names):

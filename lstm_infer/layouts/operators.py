@@ -21,28 +21,30 @@ RECORDED = LAMBDAS | {"TensorFlowOpLayer"}
 UNCHECKED = re.compile(r"[^\w.]")
 
 KERAS_CLASSES = frozenset("""
-    Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
-    Argmax Argmin Argsort Array ArraySplit Average BatchNorm Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift
-    BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo CDist Cast Cbrt Ceil Celu Cholesky Clip Concatenate
-    Conj Conjugate ConvertToTensor Copy Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad DepthToSpace Det
-    Diag Diagflat Diagonal Diff Digitize Divide DivideNoNan Dot DotProductAttention Dsplit Dstack Einsum Elu EmptyLike
-    Equal Erf Erfc Erfinv Exp Exp2 ExpandDims Expm1 ExtractSequences FFT Fabs Flip Fliplr Flipud Floor FloorDivide Fmax
-    Fmin Fmod Full FullLike Gcd Gelu Geomspace GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh
-    Heaviside Hsplit Hstack Hypot I0 IRFFT Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf
-    Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid
-    LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max
-    Maximum Mean Median Meshgrid Min Minimum Mish Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin
-    Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim
-    Negative Nextafter Norm Normalize NotEqual OneHot OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm
-    Rad2deg Ravel ReLU Real Rearrange Reciprocal Relu Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt
-    SaturateCast Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin SegmentProd SegmentSum Select Selu Sigmoid
-    Sign Signbit Silu Sin Sinc Sinh Size Slice SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve
-    SolveTriangular Sort SpaceToDepth SparsePlus SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std
-    StopGradient Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace
-    Transpose Trapezoid Tril Triu TrueDivide Trunc UnravelIndex Unstack Vander Var Vdot Vsplit Vstack Where ZerosLike
+    Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh
+    Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argsort Array ArraySplit Average AveragePool BatchNorm Bincount
+    BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo CDist Cast
+    Cbrt Ceil Celu Cholesky Clip Concatenate Conj Conjugate Conv ConvertToTensor Copy Correlate Cos Cosh
+    CountNonzero Cross Cumprod Cumsum Deg2rad DepthToSpace DepthwiseConv Det Diag Diagflat Diagonal Diff Digitize Divide
+    DivideNoNan Dot DotProductAttention Dsplit Dstack Einsum Elu EmptyLike Equal Erf Erfc Erfinv Exp Exp2 ExpandDims
+    Expm1 ExtractSequences FFT Fabs Flip Fliplr Flipud Floor FloorDivide Fmax Fmin Fmod Full FullLike Gcd Gelu Geomspace
+    GetItem Glu Greater GreaterEqual HardShrink HardSigmoid HardSilu HardTanh Heaviside Hsplit Hstack Hypot I0 IRFFT
+    Imag InTopK Inner Inv IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron LayerNorm Lcm Ldexp LeakyRelu
+    LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd
+    LogicalNot LogicalOr LogicalXor Logspace Logsumexp Matmul Max MaxPool Maximum Mean Median Meshgrid Min Minimum Mish
+    Mod Moments Moveaxis MultiHot Multiply NanToNum Nanargmax Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian
+    Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Norm Normalize NotEqual OneHot
+    OnesLike Outer Pad Percentile Power Prod Ptp Quantile RFFT RMSNorm Rad2deg Ravel ReLU Real Rearrange Reciprocal Relu
+    Relu6 Repeat Reshape RightShift Roll Rot90 Round Rsqrt SaturateCast Scatter ScatterUpdate SearchSorted SegmentMax
+    SegmentMin SegmentProd SegmentSum Select Selu SeparableConv Sigmoid Sign Signbit Silu Sin Sinc Sinh Size Slice
+    SliceUpdate Slogdet SoftShrink Softmax Softplus Softsign Solve SolveTriangular Sort SpaceToDepth SparsePlus
+    SparseSigmoid Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract Sum Swapaxes Take
+    TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace Transpose Trapezoid Tril Triu TrueDivide Trunc
+    UnravelIndex Unstack Vander Var Vdot Vsplit Vstack Where ZerosLike
 """.split())  # noqa: SIM905
 
 REDUCED = {"reduction_indices": "axis", "keep_dims": "keepdims"}
+CONVOLUTION = {"filter": "filters", "stride": "strides", "dilation_rate": "dilations", "rate": "dilations"}
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (today's, today's words for its words)
     **{f"math.{name}": (op, {}) for name, op in {
         "tanh": "Tanh", "sigmoid": "Sigmoid", "exp": "Exp", "expm1": "Expm1", "log": "Log", "log1p": "Log1p",
@@ -96,6 +98,21 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}),
     "floor_div": ("FloorDivide", {"y": "x2"}),
     "keras.backend.batch_flatten": ("tf.batch_flatten", {}), "sequence_mask": ("tf.sequence_mask", {}),
+    "norm": ("tf.norm", REDUCED), "linalg.norm": ("tf.norm", REDUCED), "linalg.normalize": ("tf.normalize", {}),
+    "clip_by_norm": ("tf.clip_by_norm", {}), "ensure_shape": ("tf.ensure_shape", {}),
+    "math.count_nonzero": ("tf.count_nonzero", REDUCED), "reverse_sequence": ("tf.reverse_sequence", {
+        "seq_dim": "seq_axis", "batch_dim": "batch_axis"}),
+    **{f"linalg.{name}": (f"tf.{name}", {}) for name in (
+        "band_part", "diag", "diag_part", "set_diag", "tensor_diag", "tensor_diag_part", "trace")},
+    "einsum": ("Einsum", {}), "meshgrid": ("Meshgrid", {}), "linalg.adjoint": ("tf.swap_last", {}),
+    "linalg.inv": ("Inv", {}), "linalg.det": ("Det", {}),
+    "linalg.logdet": ("Logdet", {}), "linalg.cholesky": ("Cholesky", {}), "math.accumulate_n": ("tf.add_n", {}),
+    "math.nextafter": ("Nextafter", {}), "math.xlogy": ("tf.xlogy", {}), "math.xdivy": ("tf.xdivy", {}),
+    "math.multiply_no_nan": ("tf.multiply_no_nan", {}), "nn.crelu": ("tf.crelu", {}),
+    "boolean_mask": ("tf.boolean_mask", {}),
+    **{f"nn.{name}": ("tf.conv", CONVOLUTION) for name in ("conv1d", "conv2d", "conv3d", "convolution")},
+    "nn.depthwise_conv2d": ("tf.depthwise_conv", CONVOLUTION), "nn.pool": ("tf.pool", CONVOLUTION),
+    **{f"nn.{kind}_pool{rank}": (f"tf.{kind}_pool", {}) for kind in ("max", "avg") for rank in ("", "1d", "2d", "3d")},
 }  # fmt: skip
 IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for granted and today's do not
     "nn.gelu": {"approximate": False}, "math.argmax": {"axis": 0, "output_type": "int64"},
@@ -104,7 +121,8 @@ IMPLIED: dict[str, dict[str, Any]] = {  # what TensorFlow's functions take for g
     "math.log_softmax": {"axis": -1},
 }
 NOISE = {  # values that change nothing
-    "synchronized": False, "conjugate": False, "bad_indices_policy": "", "data_format": "NHWC",
+    "synchronized": False, "conjugate": False, "bad_indices_policy": "", "data_format": "NHWC", "adjoint": False,
+    "use_cudnn_on_gpu": True,
 }
 
 PAIR = ("x1", "x2")
@@ -160,6 +178,12 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
     "Einsum": ("Einsum", ("*operands",), {"equation": "subscripts"}), "Size": ("Size", (), {"out_type": "out_type"}),
     "AddN": ("tf.add_n", ("*xs",), {}),
 }  # fmt: skip
+WHY_NOT = {  # function of TensorFlow: what makes every answer wrong
+    **dict.fromkeys(("nn.dropout", "nn.experimental.stateless_dropout", "nn.experimental.general_dropout"),
+                    "TensorFlow drops numbers at random here in predict() too, so no answer is the right one"),
+    "embedding_lookup": "tf.keras reads its table back as a list of tables, and computes something else after that",
+}
+RANDOM = "TensorFlow draws random numbers here in predict() too, so no answer is the right one"
 DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 
 
@@ -181,6 +205,8 @@ def class_of(item: Mapping[str, Any], class_name: str, config: Mapping[str, Any]
     if class_name in LAMBDAS:
         function = str(config.get("function"))
         bare = _bare(function)
+        if bare == "nn.dropout" and _never_drops(item):
+            return "tf.identity"
         return _canonical(FUNCTIONS[bare][0]) if bare in FUNCTIONS else f"{class_name} {_shown(function)}"
     if class_name == "TensorFlowOpLayer":
         op = str(_node(config).get("op"))
@@ -192,6 +218,26 @@ def class_of(item: Mapping[str, Any], class_name: str, config: Mapping[str, Any]
     if family == "keras3" and own and "trainable" not in config and class_name in KERAS_CLASSES:
         return PREFIX + class_name
     return None
+
+
+def is_recorded(class_name: str) -> bool:
+    """Whether this is what `class_of` calls an operation, known or not."""
+    return class_name.startswith((PREFIX, OF_TENSORFLOW, *(f"{kind} " for kind in RECORDED)))
+
+
+def why_not(class_name: str, config: Mapping[str, Any]) -> str | None:
+    """Why an operation is not here, where that is more than that it is missing."""
+    bare = _bare(str(config.get("function"))) if class_name in LAMBDAS else ""
+    if bare in FUNCTIONS:
+        return None
+    return RANDOM if bare.startswith("random.") else WHY_NOT.get(bare.removeprefix("nn."), WHY_NOT.get(bare))
+
+
+def _never_drops(item: Mapping[str, Any]) -> bool:
+    nodes = item.get("inbound_nodes")
+    rates = [node[3].get("rate") for node in nodes if isinstance(node, list) and len(node) == 4
+             and isinstance(node[3], dict)] if isinstance(nodes, list) else []  # fmt: skip
+    return bool(rates) and len(rates) == len(nodes) and all(rate == 0 for rate in rates)
 
 
 def _shown(name: str) -> str:
@@ -213,6 +259,10 @@ def options_of(class_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {word: value for word, value in config.items() if word not in ("name", "trainable")}
 
 
+class Lost(ValueError):
+    """A call of which tf.keras saved too little; the message says what it saved."""
+
+
 def call_of(class_name: str, config: Mapping[str, Any], args: list, kwargs: dict) -> tuple[list, dict]:
     """Arguments of a call in today's words.
 
@@ -220,6 +270,8 @@ def call_of(class_name: str, config: Mapping[str, Any], args: list, kwargs: dict
     ------
     ValueError
         An argument means what there is no word for.
+    Lost
+        The arrays that it is called on were not saved.
     """
     if class_name in LAMBDAS:
         return _call_of_function(_bare(str(config.get("function"))), args, kwargs)
@@ -229,14 +281,32 @@ def call_of(class_name: str, config: Mapping[str, Any], args: list, kwargs: dict
 
 
 def _call_of_function(function: str, args: list, kwargs: dict) -> tuple[list, dict]:
+    if function == "nn.dropout" and kwargs.get("rate") == 0:
+        return args, {}
+    if function in ("einsum", "meshgrid"):
+        return _call_of_many(function, args, kwargs)
     if function not in FUNCTIONS:
-        return args, kwargs
+        return args, {word: value for word, value in kwargs.items() if word != "name"}
     if function in ("__operators__.eq", "__operators__.ne") and len(args) + len(kwargs) < 2:
         raise ValueError("tf.keras did not save what it is compared with")
     words = FUNCTIONS[function][1]
     given = {word: value for word, value in kwargs.items() if word != "name" and not _is_noise(word, value)}
     given = {**IMPLIED.get(function, {}), **given}
     return args, {words.get(word, word): value for word, value in given.items()}
+
+
+def _call_of_many(function: str, args: list, kwargs: dict) -> tuple[list, dict]:
+    """A call on any number of arrays: tf.keras saves the first argument of such functions only."""
+    given = list(args[0]) if len(args) == 1 and isinstance(args[0], list) else list(args)
+    words = {word: value for word, value in kwargs.items() if word == "indexing"}
+    if function == "meshgrid":
+        if len(given) < 2:
+            raise Lost("tf.keras saved only the first of the arrays that tf.meshgrid is called on")
+        return given, words
+    equation = given[0] if given and isinstance(given[0], str) else "?"
+    if len(given) != equation.partition("->")[0].count(",") + 2:
+        raise Lost(f"tf.keras saved the equation {equation[:60]!r} of tf.einsum, but not the arrays that it joins")
+    return given[1:], {"subscripts": equation}
 
 
 def _is_noise(word: str, value: Any) -> bool:
@@ -248,7 +318,7 @@ def _call_of_node(config: Mapping[str, Any], args: list) -> tuple[list, dict]:
     node = _node(config)
     op = str(node.get("op"))
     if op not in NODES:
-        return args, {}
+        return _with_constants(args, config.get("constants")), _attributes(op, node)
     _, words, attributes = NODES[op]
     inputs = _with_constants(args, config.get("constants"))
     kwargs = {word: _attribute(op, name, node) for name, word in attributes.items()}
@@ -305,6 +375,15 @@ def _attribute(op: str, name: str, node: Mapping[str, Any]) -> Any:
     if kind == "type":
         return DTYPES.get(found, str(found).removeprefix("DT_").lower())
     return found
+
+
+def _attributes(op: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Every attribute of a node but the types of its arrays and TensorFlow's private ones."""
+    attributes = node.get("attr")
+    names = [name for name, value in attributes.items() if isinstance(value, dict) and "type" not in value
+             and not str(name).startswith("_")] if isinstance(attributes, dict) else []  # fmt: skip
+    found = {name: _attribute(op, name, node) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def has_tensors(values: Sequence[Any]) -> bool:

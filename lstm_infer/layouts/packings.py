@@ -19,7 +19,9 @@ SAVED_GATES = {**GATES, "LSTM": "icfo", "ConvLSTM2D": "icfo"}  # the order Keras
 GATE_COUNTS = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "SimpleRNN": 1, "SimpleRNNCell": 1,
                "ConvLSTM1D": 4, "ConvLSTM2D": 4, "ConvLSTM3D": 4}
 LORA_WORDS = {f"lora_{word}_{side}" for word in ("kernel", "embeddings") for side in "ab"}
-CONVOLUTIONS = {"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D"}  # that Keras 2 flips for Theano
+CONVOLUTIONS = {  # that files written with Theano have flipped
+    "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D", "Deconvolution2D",
+}
 
 
 class Form(NamedTuple):
@@ -211,6 +213,18 @@ def _filters_last(class_name: str, arrays: Arrays, config: Mapping[str, Any]) ->
     return {name: turned(handle) if len(handle.shape) == len(axes) else handle for name, handle in arrays.items()}
 
 
+def _is_deconvolution(class_name: str, arrays: Arrays, config: Mapping[str, Any], backend: str | None) -> bool:
+    return class_name == "Deconvolution2D" and "kernel" in arrays and len(arrays["kernel"].shape) == 4
+
+
+def _as_transposed(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
+    """Keras 1 keeps the kernel of the convolution that it transposes: (rows, columns, in, out) or (out, in, ...)."""
+    axes = (2, 3, 0, 1) if config.get("data_format") == "channels_first" else (0, 1, 3, 2)
+    kernel = arrays["kernel"]
+    shape = tuple(kernel.shape[axis] for axis in axes)
+    return {**arrays, "kernel": derived([kernel], shape, lambda values: values.transpose(axes))}
+
+
 def _is_flipped(class_name: str, arrays: Arrays, config: Mapping[str, Any], backend: str | None) -> bool:
     return backend == "theano" and class_name in CONVOLUTIONS  # true convolutions, where others correlate
 
@@ -226,6 +240,7 @@ def _flipped(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> Arra
 PACKINGS = (  # every row whose evidence holds is undone, in this order
     (_is_dummy_axis, _without_dummy_axis),
     (_is_theano_ordered, _filters_last),
+    (_is_deconvolution, _as_transposed),
     (_is_flipped, _flipped),
     (_is_cudnn, _from_cudnn),
 )

@@ -138,7 +138,7 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), _recurrent),
     **dict.fromkeys((
         "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose",
-        "LocallyConnected1D", "LocallyConnected2D"), _kernel),
+        "LocallyConnected1D", "LocallyConnected2D", "Deconvolution2D"), _kernel),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), lambda c: ("depthwise_kernel", *_bias(c))),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"),
                     lambda c: ("depthwise_kernel", "pointwise_kernel", *_bias(c))),
@@ -175,7 +175,7 @@ PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
 WEIGHTLESS = AUGMENTATIONS | frozenset("""
     Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
     AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AlphaDropout Average
-    AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate Cropping1D
+    AveragePooling1D AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding Concatenate CosineMerge Cropping1D
     Cropping2D Cropping3D Dot Dropout ELU Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
     GlobalMaxPooling3D HashedCrossing Hashing Identity InputLayer IntegerLookup Lambda LeakyReLU Masking

@@ -27,7 +27,9 @@ AUGMENTATIONS = frozenset("""
     RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom
 """.split())  # noqa: SIM905
 LOOKUPS = {"TextVectorization", "StringLookup", "IntegerLookup"}
-TRANSPARENT = {"PruneLowMagnitude"}  # wrappers that do nothing at inference
+TRANSPARENT = {  # class or registered name of wrappers that do nothing at inference but to arrays: their class
+    "PruneLowMagnitude": "PruneLowMagnitude", "Addons>WeightNormalization": "WeightNormalization",
+}
 
 KERAS1 = {  # of every class that is Keras's own
     "inner_activation": "recurrent_activation", "consume_less": "implementation", "bias": "use_bias",
@@ -61,6 +63,7 @@ UNSAID_FORMAT = {  # whose dim_ordering Keras 1 does not save
 MERGES = {  # Keras 1 Merge: mode: (class, words of Merge that it takes)
     "sum": ("Add", {}), "mul": ("Multiply", {}), "ave": ("Average", {}), "max": ("Maximum", {}),
     "concat": ("Concatenate", {"concat_axis": "axis"}), "dot": ("Dot", {"dot_axes": "axes"}),
+    "cos": ("CosineMerge", {"dot_axes": "axes"}),
 }
 ACTIVATIONS = {"softmax_v2": "softmax", "relu_v2": "relu"}  # TensorFlow's names for the same functions
 

@@ -1164,6 +1164,65 @@ def operations_of_products():
                           o.dot(h, matrix), o.tensordot(h, matrix, axes=1), o.normalize(h, axis=-1)])
 
 
+@case(forms=["keras"], only="keras3")
+def operations_in_space():
+    o, inputs, image = k.ops, x(5, 4), x(4, 6, 2, name="image")
+    rng = np.random.default_rng(2)
+    kernel = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    return model([inputs, image], [
+        o.conv(inputs, kernel(3, 4, 2), padding="same"), o.conv(inputs, kernel(2, 4, 3), dilation_rate=2),
+        o.conv(image, kernel(2, 3, 2, 2), strides=2), o.depthwise_conv(inputs, kernel(2, 4, 2)),
+        o.separable_conv(image, kernel(2, 2, 2, 2), kernel(1, 1, 4, 3), padding="same"),
+        o.max_pool(inputs, 3, strides=1, padding="same"), o.max_pool(image, 2), o.average_pool(inputs, 2, padding="same"),
+        o.average_pool(image, (2, 3), strides=1), o.max_pool(inputs, 2, data_format="channels_first")])
+
+
+@case(forms=["keras"], only="keras3")
+def operations_of_norms():
+    o, inputs = k.ops, x(5, 4)
+    h = L.SimpleRNN(4, return_sequences=True)(inputs)
+    return model(inputs, [
+        *(o.norm(h, order, axis=1) for order in (1, 2, 3, 0, np.inf, -np.inf)), o.norm(h, axis=(1, 2), keepdims=True),
+        *(o.norm(h, order, axis=(1, 2)) for order in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+        o.norm(h[:, 0], 1, axis=(0, 1)), o.trace(h, axis1=1, axis2=2), o.diagonal(h, 1, 1, 2)])
+
+
+@case(forms=["h5"], only="keras2")
+def tf_operations_in_space():
+    inputs, image = x(5, 4), x(4, 6, 2, name="image")
+    rng, nn = np.random.default_rng(2), tf.nn
+    kernel = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    return model([inputs, image], [
+        nn.conv1d(inputs, kernel(3, 4, 2), 1, "SAME"), nn.conv1d(inputs, kernel(2, 4, 3), 2, "VALID"),
+        nn.conv1d(inputs, kernel(2, 4, 3), 1, "SAME", dilations=2), nn.conv1d(inputs, inputs[0, :3][..., None], 1, "VALID"),
+        nn.conv2d(image, kernel(2, 3, 2, 2), [1, 2, 1, 1], "SAME"), nn.conv2d(image, kernel(2, 2, 2, 3), 1, "VALID"),
+        nn.conv2d(image, kernel(2, 2, 2, 3), 1, [[0, 0], [1, 0], [2, 1], [0, 0]]),
+        nn.depthwise_conv2d(image, kernel(2, 3, 2, 2), [1, 1, 1, 1], "SAME"),
+        nn.max_pool1d(inputs, 3, 2, "SAME"), nn.avg_pool1d(inputs, [2], [1], "SAME"), nn.avg_pool2d(image, 2, 2, "VALID"),
+        nn.max_pool2d(image, [1, 2, 3, 1], [1, 1, 2, 1], "SAME"), nn.max_pool(image, 2, 1, "VALID"),
+        nn.pool(inputs, [2], "AVG", padding="SAME"), nn.pool(image, [2, 2], "MAX", strides=[1, 2]), nn.dropout(inputs, 0.0)])
+
+
+@case(forms=["h5"], only="keras2")
+def tf_operations_of_matrices():
+    inputs, lengths = x(5, 4), x(1, name="lengths")
+    h, linalg = L.GRU(4, return_sequences=True)(inputs), tf.linalg
+    counts = tf.cast(tf.math.abs(lengths[:, 0]) * 2.0, tf.int32)
+    return model([inputs, lengths], [
+        *(tf.norm(h, order, axis=1) for order in ("euclidean", 1, 3.5, np.inf)), linalg.norm(h, "fro", [1, 2], True),
+        *(linalg.norm(h, order, axis=[-2, -1]) for order in (1, 2, np.inf)), *linalg.normalize(h, axis=-1),
+        *linalg.normalize(h, 1, axis=1), tf.clip_by_norm(h, 0.5, axes=[2]), tf.ensure_shape(h, [None, 5, 4]),
+        linalg.band_part(h, 1, 2), linalg.band_part(h, -1, 0), linalg.diag(h), linalg.diag(h, k=-2, padding_value=3.0),
+        linalg.diag(h, k=(-1, 3)), linalg.diag_part(h), linalg.diag_part(h, k=1), linalg.diag_part(h, k=(-1, 1)),
+        linalg.diag_part(h, k=(-2, 1), padding_value=9.0, align="LEFT_RIGHT"), linalg.set_diag(h, inputs[:, 0]),
+        linalg.tensor_diag(h[0, 0]), linalg.tensor_diag_part(h[0, :4]), linalg.trace(h), linalg.adjoint(h),
+        linalg.inv(h[:, :4] + 2 * np.eye(4, dtype=np.float32)), linalg.det(h[:, 1:]),
+        tf.math.count_nonzero(h > 0, axis=1), tf.math.count_nonzero(h, axis=[1, 2], keepdims=True, dtype=tf.int32),
+        tf.reverse_sequence(h, counts, seq_axis=1, batch_axis=0), tf.reverse_sequence(h, counts, seq_axis=2),
+        tf.math.xlogy(h, tf.abs(h)), tf.math.xdivy(h, inputs), tf.math.multiply_no_nan(h, inputs), tf.nn.crelu(h),
+        *tf.nn.moments(h, [1]), tf.math.accumulate_n([h, inputs])])
+
+
 @case(forms=WHOLE, only="keras2")
 def tf_operations():
     inputs = x(5, 4)

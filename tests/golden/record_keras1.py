@@ -16,7 +16,8 @@ from keras import __version__  # noqa: E402
 from keras.layers import (  # noqa: E402
     LSTM, BatchNormalization, Dense, Highway, MaxoutDense, ParametricSoftplus, SReLU,
 )  # fmt: skip
-from keras.models import Sequential  # noqa: E402
+from keras.layers import Flatten, Input, merge  # noqa: E402
+from keras.models import Model, Sequential  # noqa: E402
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 CASES = {
@@ -48,6 +49,24 @@ def record(name):
     model.save(stem + ".h5")
 
 
-for case in sys.argv[1:] or sorted(CASES):
-    record(case)
+def record_merges():
+    """Every kind of cos and dot; between matrices cos is none, and divides by 1e-7 where a root would be imaginary."""
+    rng = np.random.RandomState(5)
+    x, y, a, b = inputs = [Input(shape) for shape in ((5,), (5,), (4, 3), (4, 3))]
+    outputs = [merge([x, y], mode="cos"), Dense(2)(merge([x, y], mode="cos", dot_axes=1)), merge([a, b], mode="cos"),
+               Flatten()(merge([a, b], mode="cos", dot_axes=1)), merge([a, b], mode="dot", dot_axes=1),
+               merge([x, y], mode="dot", dot_axes=1), merge([a, b], mode="dot", dot_axes=[2, 2])]
+    model = Model(inputs, outputs)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    values = [rng.normal(size=(3,) + variable._keras_shape[1:]).astype("float32") for variable in inputs]
+    values[0][1] = 0
+    named = {"output_%d" % n: answer for n, answer in enumerate(model.predict(values))}
+    named.update({"input_%d" % n: value for n, value in enumerate(values)})
+    stem = os.path.join(FOLDER, "keras1_merges")
+    np.savez_compressed(stem + ".npz", **named)
+    model.save(stem + ".h5")
+
+
+for case in sys.argv[1:] or [*sorted(CASES), "merges"]:
+    record_merges() if case == "merges" else record(case)
     print(case, "recorded with Keras", __version__)

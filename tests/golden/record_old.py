@@ -61,6 +61,11 @@ def of_keras_1(order):
                                   input_shape=(3,) + image(5, 4, 2)),
                      L.ConvLSTM2D(2, 3, 3, border_mode="valid", dim_ordering=order, go_backwards=True)],
         "locally_connected": [L.LocallyConnected2D(3, 2, 3, subsample=(2, 1), **dict(words, **first))],
+        "deconvolution2d": [  # outputs of every size that the strides allow
+            L.Deconvolution2D(4, 3, 2, (None,) + image(16, 7, 4), subsample=(2, 1), activation="tanh", **dict(words, **first)),
+            L.Deconvolution2D(2, 2, 4, (None,) + image(31, 20, 2), border_mode="same", subsample=(2, 3), bias=False, **words),
+            L.Deconvolution2D(2, 3, 3, (None,) + image(31, 20, 2), border_mode="same", **words),
+        ],
     }
 
 

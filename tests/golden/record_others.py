@@ -1,6 +1,7 @@
 """Record what other Keras releases answer that `record.py` does not run on: small models in the same layout.
 
     python record_others.py addons      needs tensorflow 2.15 and tensorflow_addons 0.23 (Python 3.9 to 3.11)
+    python record_others.py normalised    needs the same
     python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
     python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
 
@@ -28,8 +29,10 @@ def record(name, inputs, outputs, values, forms):
 
 
 def write(name, model, values, forms):
+    before = [w.copy() for w in model.get_weights()]
     answers = model.predict(values)
     answers = answers if isinstance(answers, list) else [answers]
+    model.set_weights(before)  # a wrapper of weights may set some at its first batch
     for form in forms:
         path = FOLDER / f"{name}.{form}"
         model.save(str(path), **({"include_optimizer": False} if form == "h5" else {}))
@@ -74,6 +77,29 @@ def addons():
     record("addons_crf_masked", x, tfa.layers.CRF(4)(y), ids, ("keras",))
 
 
+def normalised():
+    from tensorflow_addons.layers import WeightNormalization as Normalised
+
+    ids = np.where(np.arange(6) < np.array([[2], [6], [1], [4]]), rng.integers(1, 6, (4, 6)), 0)
+    for name, data_init in (("", False), ("_by_data", True)):
+        inside = k.Sequential([Normalised(k.layers.Dense(3, activation="relu"), data_init, input_shape=(4,)),
+                               Normalised(k.layers.Dense(2, use_bias=False), data_init)])
+        x = k.Input((6,))
+        h = k.layers.Embedding(6, 3, mask_zero=True)(x)
+        h = Normalised(k.layers.LSTM(4, return_sequences=True), data_init)(h)
+        masked = k.layers.GRU(3)(h)
+        h = Normalised(k.layers.Conv1D(4, 2, padding="same"), data_init)(h)
+        layers = [k.layers.TimeDistributed(Normalised(k.layers.Dense(3), data_init))(h), k.layers.TimeDistributed(inside)(h),
+                  Normalised(k.layers.RNN(k.layers.SimpleRNNCell(3)), data_init)(h), masked]
+        model = k.Model(x, layers)
+        model.predict(ids)
+        model.set_weights([w if w.dtype == bool else rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+        write(f"addons_normalised_weights{name}", model, ids, ("h5", "keras") if data_init else ("keras",))
+    x = k.Input((6, 3))
+    unused = k.Model(x, Normalised(k.layers.LSTM(3), data_init=False)(x))
+    write("addons_normalised_weights_unused", unused, rng.normal(size=(4, 6, 3)).astype(np.float32), ("h5",))
+
+
 def pruned():
     from tensorflow_model_optimization.sparsity.keras import prune_low_magnitude
 
@@ -104,4 +130,4 @@ def tf23():
 
 
 if __name__ == "__main__":
-    {"addons": addons, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
+    {"addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()

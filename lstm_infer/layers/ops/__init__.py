@@ -2,13 +2,13 @@
 
 `KERAS` has them by the names of Keras 3's classes, `TENSORFLOW` those that only TensorFlow has in this form. A function
 takes the arguments of the call and those of the class's constructor by their names. Nothing outside the tables can be
-named by a file. None of them knows layers.
+named by a file. None of them but `spatial` knows layers.
 """
 
 import numpy as np
 
 from . import elementwise as each
-from . import products, reductions, shapes
+from . import matrices, products, reductions, shapes, spatial
 
 _UNARY = (  # of floats: NumPy's function of the same meaning
     ("Arccos", np.arccos), ("Arccosh", np.arccosh), ("Arcsin", np.arcsin), ("Arcsinh", np.arcsinh),
@@ -119,6 +119,10 @@ KERAS = {
     "Slice": shapes.slice_of, "SliceUpdate": shapes.slice_update, "Scatter": shapes.scatter,
     "ScatterUpdate": shapes.scatter_update, "ExtractSequences": shapes.extract_sequences,
     "DepthToSpace": shapes.depth_to_space, "SpaceToDepth": shapes.space_to_depth, "Rearrange": shapes.rearrange,
+    "Conv": spatial.conv, "DepthwiseConv": spatial.depthwise_conv, "SeparableConv": spatial.separable_conv,
+    "MaxPool": spatial.pooling("Max"),
+    "AveragePool": spatial.pooling("Average"), "AdaptiveMaxPool": spatial.adaptive_pooling("Max"),
+    "AdaptiveAveragePool": spatial.adaptive_pooling("Average"),
 }  # fmt: skip
 """Functions by the names of Keras 3's classes of operations."""
 
@@ -129,6 +133,15 @@ TENSORFLOW = {
     "identity": each.exact(np.asarray), "swap_last": lambda a: np.swapaxes(np.asarray(a), -1, -2),
     "add_n": each.add_n, "squared_difference": each.squared_difference,
     "batch_flatten": shapes.batch_flatten, "sequence_mask": shapes.sequence_mask,
+    "xlogy": each.xlogy, "xdivy": each.xdivy, "multiply_no_nan": each.multiply_no_nan, "crelu": shapes.crelu,
+    "boolean_mask": shapes.boolean_mask,
+    "norm": matrices.tf_norm, "normalize": matrices.tf_normalize, "clip_by_norm": matrices.clip_by_norm,
+    "ensure_shape": matrices.ensure_shape, "count_nonzero": matrices.count_nonzero, "band_part": matrices.band_part,
+    "diag": matrices.diag, "diag_part": matrices.diag_part, "set_diag": matrices.set_diag,
+    "tensor_diag": matrices.tensor_diag, "tensor_diag_part": matrices.tensor_diag_part,
+    "trace": lambda x: shapes.trace(x, axis1=-2, axis2=-1), "reverse_sequence": matrices.reverse_sequence,
+    "conv": spatial.tf_conv, "depthwise_conv": spatial.tf_depthwise_conv, "max_pool": spatial.tf_pooling("Max"),
+    "avg_pool": spatial.tf_pooling("Average"), "pool": spatial.tf_pool,
 }  # fmt: skip
 """Functions that TensorFlow has in a form of its own."""
 

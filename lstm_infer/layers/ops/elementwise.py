@@ -293,3 +293,28 @@ def bitwise(function):
         return function(*together([x, y]))
 
     return operation
+
+
+def _zero_where(is_zero, y):
+    return np.where(is_zero, np.zeros((), y.dtype), y)
+
+
+def xlogy(x, y, floatx=FLOAT32):
+    """``x * log(y)``, 0 where x is."""
+    x, y = (floating(a, floatx) for a in together([x, y], floatx))
+    with np.errstate(all="ignore"):
+        return _zero_where(x == 0, x * np.log(y))
+
+
+def xdivy(x, y, floatx=FLOAT32):
+    """``x / y``, 0 where x is."""
+    x, y = (floating(a, floatx) for a in together([x, y], floatx))
+    with np.errstate(all="ignore"):
+        return _zero_where(x == 0, x / y)
+
+
+def multiply_no_nan(x, y, floatx=FLOAT32):
+    """``x * y``, 0 where y is."""
+    x, y = (floating(a, floatx) for a in together([x, y], floatx))
+    with np.errstate(all="ignore"):
+        return _zero_where(y == 0, x * y)

@@ -235,13 +235,14 @@ def running(function):
 
 
 def norm(x, ord=None, axis=None, keepdims=False, floatx=FLOAT32):
+    """As ``keras.ops.norm``: of vectors; of matrices where there are two axes and `ord` says which."""
     x = floating(x, floatx)
     axes = axes_of(axis, x.ndim)
+    if ord is not None and len(axes) > 1:
+        return matrix_norm(x, ord, axes if axis is None else tuple(int(n) % x.ndim for n in axis), keepdims)
     size = np.abs(x).astype(np.float64)
-    if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
+    if ord is None or ord == 2:
         y = np.sqrt(float_sum(size**2, axes, keepdims))
-    elif len(axes) > 1:
-        raise ValueError(f"found the matrix norm {ord!r}, expected None or 'fro'")
     elif ord in (np.inf, "inf"):
         y = size.max(axes, keepdims=keepdims)
     elif ord in (-np.inf, "-inf"):
@@ -254,6 +255,28 @@ def norm(x, ord=None, axis=None, keepdims=False, floatx=FLOAT32):
     else:
         raise ValueError(f"found the norm {ord!r}, expected a number")
     return np.asarray(y).astype(x.dtype)
+
+
+def matrix_norm(x, ord, axes, keepdims=False):
+    """The norm of the matrices on two axes, rows and columns."""
+    if len(set(axes)) != 2:
+        raise ValueError(f"found the matrix norm {ord!r} over {len(set(axes))} axes, expected two")
+    if ord == "fro":
+        return np.sqrt(float_sum(x.astype(np.float64) ** 2, axes, keepdims)).astype(x.dtype)
+    rows, columns = axes
+    wide = np.abs(x).astype(np.float64)
+    choose = np.min if isinstance(ord, (int, float)) and ord < 0 else np.max
+    if ord in (1, -1, np.inf, -np.inf, "inf", "-inf"):
+        choose = np.min if ord == "-inf" else choose
+        summed, chosen = (rows, columns) if ord in (1, -1) else (columns, rows)
+        y = choose(float_sum(wide, summed, keepdims=True), axis=chosen, keepdims=True)
+    elif ord in (2, -2, "nuc"):  # one matrix after the other
+        values = np.linalg.svd(np.moveaxis(x.astype(np.float64), axes, (-2, -1)), compute_uv=False)
+        y = values.sum(-1) if ord == "nuc" else choose(values, axis=-1)
+        y = np.expand_dims(y, axes_of(axes, x.ndim))
+    else:
+        raise ValueError(f"found the matrix norm {ord!r}, expected 'fro', 'nuc', or 1, 2 or inf of either sign")
+    return (y if keepdims else y.squeeze(axes)).astype(x.dtype)
 
 
 def normalize(x, axis=-1, order=2, epsilon=None, floatx=FLOAT32):

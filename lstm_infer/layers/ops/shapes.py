@@ -99,6 +99,22 @@ def getitem(x, key):
     return np.asarray(np.asarray(x)[key])
 
 
+def boolean_mask(tensor, mask, axis=0):
+    """As ``tf.boolean_mask``: what is at the places that a mask names, on one axis."""
+    x, mask, axis = np.asarray(tensor), np.asarray(mask).astype(bool), int(axis)
+    if mask.ndim < 1 or x.shape[axis : axis + mask.ndim] != mask.shape:
+        raise ValueError(f"found a mask {mask.shape} for an array {x.shape}, expected its sizes from axis {axis} on")
+    return x[(slice(None),) * axis + (mask,)]
+
+
+def _masked_by_anything(tensor, mask, axis=0):
+    """In a trial every place counts, so that the number of them is free; a constant mask is a list."""
+    return boolean_mask(tensor, np.ones_like(mask, bool) if isinstance(mask, np.ndarray) else mask, axis)
+
+
+boolean_mask.in_trials = _masked_by_anything
+
+
 def take(x, indices, axis=None):
     x, places = np.asarray(x), whole(indices)
     return np.take(x, _inside(places, x.size if axis is None else x.shape[axis]), axis=axis)
@@ -341,6 +357,11 @@ def shape_of(x, out_type="int32"):
 def batch_flatten(x):
     x = np.ascontiguousarray(x)
     return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+def crelu(features, axis=-1):
+    x = np.asarray(features)
+    return np.maximum(np.concatenate([x, -x], int(axis)), np.zeros((), x.dtype))
 
 
 def sequence_mask(lengths, maxlen=None, dtype="bool"):
