@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from .errors import InputError, LoadError, UnsupportedLayerError
 from .layers import LAYERS, InputLayer, Lambda, Layer, recorded
+from .layers.activations import UnknownActivation
 from .layers.structure import flatten, map_structure
 from .model import Model, Sequential
 from .spec import Call, LayerSpec, ModelSpec, TensorRef
@@ -80,6 +81,9 @@ class Assembly:
             self.made[path] = self._layer(spec, path)
         except _Missing as missing:
             self.problems.append(Problem(path, spec, str(missing)))
+        except UnknownActivation as error:
+            reason = f"{error}; give it as custom_objects={{{error.name!r}: function}}"
+            self.problems.append(Problem(path, spec, reason))
         except Exception as error:  # what a hostile or strange config does to a constructor is its own fault
             self.problems.append(Problem(path, spec, str(error)))
 

@@ -115,13 +115,18 @@ def _check_version(keras_version):
 # ---------------------------------------------------------------- weights
 def _fill(model, found, source):
     """Give every layer its arrays, after all their shapes have been compared."""
+    spoilt, number = [], 0
     for layer, handles in fitting(model, found, source):
         arrays = {name: handles[name].read() for name in layer.expected_shapes}
         for name, array in arrays.items():
+            number += 1
             if array.size and np.isnan(array.flat[0]) and np.isnan(array).all():
-                warnings.warn(f"{source}: layer '{layer.name}', array '{name}': every number is NaN", stacklevel=3)
+                spoilt.append(f"array '{name}' of layer '{layer.name}'")
         with naming(source, layer.name):
             layer.assign(arrays, copy=False)
+    if spoilt:
+        which = spoilt[0] if len(spoilt) == 1 else f"{len(spoilt)} of {number} arrays, {spoilt[0]} the first of them"
+        warnings.warn(f"{source}: found nothing but NaN in {which}", stacklevel=3)
 
 
 def fitting(model, found, source):

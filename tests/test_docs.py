@@ -69,7 +69,8 @@ def test_refusals_in_a_few_words():
     script = compatibility()
     text = (
         "a.h5: cannot load layer 'x/y' (Conv9D): there is no such layer here; layer 'b' (Bidirectional): it contains "
-        "what is named here; layer 'l' (LSTM): unknown activation 'mine>act'; layer 'm' (Merge(mode='cos')): no"
+        "what is named here; layer 'l' (LSTM): unknown activation 'mine>act'; give it as custom_objects={'mine>act': "
+        "function}; layer 'm' (Merge(mode='cos')): no"
     )
     assert script.reason(UnsupportedLayerError(text)) == "needs Conv9D, Merge(mode='cos'), the activation mine>act"
     assert script.reason(LoadError("a.h5: layer l: ...; the save was cut short")) == "the file is half-written"

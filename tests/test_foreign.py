@@ -111,7 +111,7 @@ def test_weights_of_nothing_but_nan_warn_and_load():
     buffer = io.BytesIO(MODEL)
     with h5py.File(buffer, "r+") as file:
         file["model_weights/dense/dense/kernel:0"][()] = np.nan
-    with pytest.warns(UserWarning, match="layer 'dense', array 'kernel': every number is NaN"):
+    with pytest.warns(UserWarning, match="nothing but NaN in array 'kernel' of layer 'dense'"):
         li.load_model(buffer.getvalue())
 
 

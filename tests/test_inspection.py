@@ -183,6 +183,21 @@ def test_a_subclassed_model_keeps_its_arrays():
 
 
 
+def test_a_subclassed_model_is_rebuilt_from_the_names_of_its_groups():
+    """The suggested code needs no change here: layers that attributes hold are called by the paths of their groups."""
+    path = ROOT / "tests" / "golden" / "subclassed" / "keras3.keras"
+    with pytest.raises(li.LoadError, match="the architecture of a subclassed one is code: .*inspect"):
+        li.load_model(path)
+    names, golden = {}, np.load(path.with_suffix(".npz"))
+    code = li.inspect(path)["guess"]["python"].replace("'keras3.keras'", repr(str(path)))
+    exec(code.replace("name='adapter'", "'tanh', name='adapter'"), names)  # activations are not told
+    assert [layer.name for layer in names["model"].layers][:3] == ["encoder/bi", "encoder/proj", "adapter"]
+    np.testing.assert_allclose(names["model"].predict(golden["input_0"]), golden["output_0"], rtol=1e-5, atol=1e-6)
+    renamed = li.Sequential([li.Input((None, 2)), li.Dense(4, name="elsewhere")])
+    with pytest.raises(li.LoadError, match="called after its attributes|groups layers/dense|has the shape"):
+        renamed.load_weights(path)
+
+
 def test_a_file_that_was_cut_short():
     config = lambda_model()
     config["config"]["layers"] = [config["config"]["layers"][n] for n in (0, 3)]

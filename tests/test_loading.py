@@ -71,7 +71,8 @@ def test_everything_unsupported_at_once(loaded):
     text = architecture(layer("Lambda"), layer("Strange"), layer("LSTM", units=2, activation="mine"))
     with pytest.raises(li.UnsupportedLayerError) as caught:
         loaded(text)
-    for word in ("'lambda' (Lambda)", "'strange' (Strange)", "unknown activation 'mine'", "custom_objects"):
+    activation = "unknown activation 'mine'; give it as custom_objects={'mine': function}"
+    for word in ("'lambda' (Lambda)", "'strange' (Strange)", activation):
         assert word in str(caught.value)
 
 

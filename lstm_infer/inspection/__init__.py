@@ -89,7 +89,7 @@ def inspect(path: Any, weights: Any = None) -> dict:
     else:
         part, names = _architecture(raw, damages)
     arrays = [] if raw.weights is None else _arrays(raw.weights, names)
-    guess = guesses.code(raw.weights, raw.source) if raw.config is None else None
+    guess = None if raw.weights is None or part["layers"] else guesses.code(raw.weights, raw.source)
     return {**found, **part, "arrays": arrays, "problems": damages, "warnings": warnings_of(arrays), "guess": guess,
             "loads": part["loads"] and not damages}  # fmt: skip
 
@@ -205,7 +205,7 @@ def _unsupported(assembly: Assembly, model: ModelSpec) -> list[dict]:
 def _keys(spec: Any, reason: str) -> list[str]:
     """Keys of ``custom_objects`` that would supply what is missing, the most exact first; none where nothing would."""
     for word in ACTIVATION_WORDS:
-        if reason == f"unknown activation {spec.config.get(word)!r}":
+        if reason.startswith(f"unknown activation {spec.config.get(word)!r};"):
             return list(dict.fromkeys([spec.config[word], str(spec.config[word]).rpartition(">")[2]]))
     if spec.class_name in LAYERS and spec.registered_name is None:
         return []

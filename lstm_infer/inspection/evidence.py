@@ -115,15 +115,21 @@ def _objects(weights: RawWeights) -> dict[str, dict[str, list[Handle]]]:
         while marker and (deeper := re.match(r"(/(?:layers|_layer_checkpoint_dependencies)/[^/]+)(/.*)?$",
                                              marker[2] or "")):
             marker = re.match(rf"({re.escape(marker[1] + deeper[1])})(/.*)?$", path)
-        owner, rest = (marker[1], (marker[2] or "").strip("/")) if marker else (path, "")
+        marker = marker or re.match(r"(.+?)(/(?:(?:for|back)ward_layer/)?(?:cells?(?:/.*)?|layer))?$", path)
+        owner, rest = marker[1], (marker[2] or "").strip("/")
         found.setdefault(owner, {})[rest] = [handle for _, handle in pairs]
     return found
 
 
+def in_container(path: str) -> bool:
+    """Whether a group is among a model's layers, named after its class; else it is named after an attribute."""
+    return bool(re.search(r"(^|/)(layers|_layer_checkpoint_dependencies)/[^/]+$", path))
+
+
 def _stored(path: str, inside: Mapping[str, list[Handle]], in_line: Callable) -> Guess:
     group = path.rpartition("/")[2]
-    kind = re.sub(r"_\d+$", "", group)
-    if kind == "bidirectional" and inside:
+    kind = re.sub(r"_\d+$", "", group) if in_container(path) else ""  # an attribute's name says nothing sure
+    if kind in ("bidirectional", "") and inside:
         first = next((arrays for rest, arrays in inside.items() if rest.startswith("forward_layer")), None)
         if first:
             return _bidirectional(path, _numbered(path, first, "recurrent"))

@@ -41,7 +41,7 @@ def code(weights: RawWeights, file: str) -> dict:
     if fits:
         layers = _flattened(layers)
     _settle(layers)
-    lines = _sequential(layers) if fits else _graph(layers, weights)
+    lines = _sequential(layers, weights) if fits else _graph(layers, weights)
     return {
         "python": "\n".join(["import lstm_infer as li", "", *lines, _load(weights, file)]),
         "in_line": fits,
@@ -89,8 +89,10 @@ def _in_line(layers: list[Guess]) -> list[Guess]:
     """Put the layers of an object store, which names no order across classes, into one that fits; else as they are."""
     queues: dict[str, list[Guess]] = {}
     for layer in sorted(layers, key=lambda layer: _number(layer.name)):
-        queues.setdefault(re.sub(r"_\d+$", "", layer.name), []).append(layer)
-    if any(layer.kind == "?" for layer in layers) or len({name.rpartition("/")[0] for name in queues}) > 1:
+        kind = re.sub(r"_\d+$", "", layer.name) if evidence.in_container(layer.name) else layer.name
+        queues.setdefault(kind, []).append(layer)
+    models = {name.rpartition("/")[0] for name in queues if evidence.in_container(name)}
+    if any(layer.kind == "?" for layer in layers) or len(models) > 1:
         return layers
     tries = 0
 
@@ -143,10 +145,20 @@ def _settle(layers: Sequence[Guess]) -> None:
             demanded = False
 
 
-def _sequential(layers: Sequence[Guess]) -> list[str]:
+def _named(layer: Guess, name: str | None) -> str:
+    return f"{layer.code[:-1]}{'' if layer.code.endswith('()') else ', '}name={name!r})" if name else layer.code
+
+
+def _sequential(layers: Sequence[Guess], weights: RawWeights) -> list[str]:
     """The code of a Sequential whose layers fit each other."""
-    lines = [f"    {layer.code},  # {_remark(layer)}" for layer in layers]
-    return ["model = li.Sequential([", f"    {_input(layers)},", *lines, "])"]
+    is_store = weights.layout == "objects"
+    lines = [
+        f"    {_named(layer, layer.name) if is_store and not evidence.in_container(layer.name) else layer.code},"
+        f"  # {_remark(layer)}"
+        for layer in layers
+    ]
+    order = ["# The file does not tell the order: this is one in which the arrays fit."] if is_store else []
+    return [*order, "model = li.Sequential([", f"    {_input(layers)},", *lines, "])"]
 
 
 def _graph(layers: Sequence[Guess], weights: RawWeights) -> list[str]:
@@ -162,8 +174,8 @@ def _graph(layers: Sequence[Guess], weights: RawWeights) -> list[str]:
             lines.append(f"# x = ...  # {_remark(layer)}")
             width = None
             continue
-        name = layer.name if weights.layout == "legacy" else weights.names.get(layer.name)
-        named = f"{layer.code[:-1]}{'' if layer.code.endswith('()') else ', '}name={name!r})" if name else layer.code
+        by_name = weights.layout == "legacy" or not evidence.in_container(layer.name)
+        named = _named(layer, layer.name if by_name else weights.names.get(layer.name))
         misfit = ""
         if layer.width_in and width and layer.width_in != width:
             misfit = f"; takes {layer.width_in} features, the one above gives {width}"
@@ -174,9 +186,9 @@ def _graph(layers: Sequence[Guess], weights: RawWeights) -> list[str]:
 
 def _load(weights: RawWeights, file: str) -> str:
     text = f"model.load_weights({file!r})"
-    if weights.layout != "objects":
+    if weights.layout != "objects" or weights.keras_version:
         return text
-    return f"{text}  # keras_version={weights.keras_version or '3.15'!r}: the file does not say which Keras wrote it"
+    return f"{text}  # keras_version='3.15': the file does not say which Keras wrote it"
 
 
 def _remark(layer: Guess) -> str:

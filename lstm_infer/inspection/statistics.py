@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..spec import Handle
 MAX_PIECES = 20_000  # of one array
 MAX_COLUMNS = 1 << 24
 MAX_NUMBERS = 1 << 30  # of all arrays of a file together
+KERNEL = re.compile(r"(^|[/_])(kernel|embeddings|[WU](_[a-z])?|vars/[01])(:0)?$")  # where zeros alone mean a dead unit
 
 
 class Survey:
@@ -106,16 +108,21 @@ class _Sums:
         return {**found, "nan": self.nan, "infinite": self.infinite, "subnormal": self.subnormal}
 
 
-def warnings_of(arrays: Iterable[dict]) -> list[str]:
-    """What in these statistics deserves attention, one sentence for each array."""
+def warnings_of(arrays: Sequence[dict]) -> list[str]:
+    """What in these statistics deserves attention, one sentence for each kind of thing."""
     found = []
-    for array in arrays:
-        size = math.prod(array["shape"])
-        for word, text in (("nan", "NaN"), ("infinite", "infinite"), ("subnormal", "subnormal")):
-            if array[word]:
-                every = "all" if array[word] == size else f"{array[word]:,} of"
-                found.append(f"array '{array['name']}': {every} {size:,} numbers are {text}")
-        if array["zero_columns"]:
-            shown = f"{array['zero_columns']:,} of {array['shape'][-1]:,} units"
-            found.append(f"array '{array['name']}': {shown} have only zeros for weights")
+    for word, text in (("nan", "NaN"), ("infinite", "infinite"), ("subnormal", "subnormal")):
+        some = [array for array in arrays if array[word]]
+        for array in some[:1]:
+            size = math.prod(array["shape"])
+            every = "all" if array[word] == size else f"{array[word]:,} of"
+            found.append(f"array '{array['name']}': {every} {size:,} numbers are {text}{_more(some)}")
+    dead = [array for array in arrays if array["zero_columns"] and KERNEL.search(array["means"] or array["name"])]
+    for array in dead[:1]:
+        shown = f"{array['zero_columns']:,} of {array['shape'][-1]:,} units"
+        found.append(f"array '{array['name']}': {shown} have only zeros for weights{_more(dead)}")
     return found
+
+
+def _more(arrays: list[dict]) -> str:
+    return f" (and so in {len(arrays) - 1:,} more arrays)" if len(arrays) > 1 else ""

@@ -19,6 +19,14 @@ from ..kernels.vector import LANES, aligned
 FLOAT32 = np.dtype(np.float32)
 
 
+class UnknownActivation(InputError):
+    """There is no activation called `name`."""
+
+    def __init__(self, name):
+        super().__init__(f"unknown activation {name!r}")
+        self.name = name
+
+
 def _optional(value, otherwise):
     return otherwise if value is None else float(np.asarray(value))
 
@@ -87,7 +95,7 @@ def get(given):
         return kernels.activation(given)
     except (KeyError, TypeError, ValueError):
         name = given.get("class_name") if isinstance(given, dict) else given
-        raise InputError(f"unknown activation {name!r}") from None
+        raise UnknownActivation(name) from None
 
 
 def looks_at_one(function):

@@ -163,7 +163,8 @@ class _Lookup(Categorical):
         if self.table is None:
             raise InputError(
                 f"layer '{self.name}': its vocabulary is missing, the model is incomplete: an .h5 file does not keep "
-                "a vocabulary that was learnt (save the model as .keras, or call set_vocabulary())"
+                f"a vocabulary that was learnt (save the model as .keras, or give it to this layer: "
+                f"model.get_layer('{self.name}').set_vocabulary([...]))"
             )
 
     def check_ready(self):

@@ -48,7 +48,7 @@ def canonical(raw: RawModel, keras_version: str | None = None) -> ModelSpec:
     if not isinstance(class_name, str) or class_name not in MODELS:
         raise LoadError(f"{raw.source}: the model is of class {str(class_name)[:100]!r}, "
                         "expected a Sequential or functional model; the architecture of a subclassed one is code: "
-                        "rebuild it in Python and give this file to its load_weights()")
+                        "rebuild it in Python, as lstm-infer inspect suggests, and give its load_weights() this file")
     meaning = semantics(version, raw.backend, raw.config)
     said = VALUES.get(("data_format", only_value(raw.config, "dim_ordering")))
     context = Context(raw.source, writer(version, raw.config), meaning, raw.weights, data_format=said)

@@ -2,6 +2,9 @@
 
 Inside one container the groups of a class, sorted by their number, belong to the layers of that class in the order of
 ``model.layers``; numbers may have gaps. Where the file tells layer names (Keras 3.6 and later), those decide.
+
+A subclassed model's groups are named after attributes, but for the layers that no attribute before ``layers`` in the
+alphabet holds. Whoever rebuilds such a model gives its layers the paths of their groups for names.
 """
 
 from __future__ import annotations
@@ -81,15 +84,23 @@ class _Reader:
 
     def model(self, spec: ModelSpec, base: str, path: Path) -> None:
         container = next((name for name in CONTAINERS if _join(base, name) in self.inside), None)
-        wanted = [layer for layer in spec.layers if owns_arrays(layer) is not False]
+        layers = []
+        for layer in spec.layers:
+            group = _join(base, layer.name)
+            if layer.name not in CONTAINERS and (group in self.inside or group in self.groups):
+                self.layer(layer, group, (*path, layer.name))
+            else:
+                layers.append(layer)
+        wanted = [layer for layer in layers if owns_arrays(layer) is not False]
         if container is None:
             if any(map(owns_arrays, wanted)):
                 held = ", ".join(sorted(self.inside.get(base, ()))[:8])
                 self.fail(spec.name, f"the file has no group 'layers' for it (it has {held or 'nothing'})",
-                          "a model that was not subclassed")
+                          "one for every layer; those of a subclassed model are called after its attributes, and so "
+                          "must be the layers")
             return
         container = _join(base, container)
-        for layer, group in self.pair(spec.layers, wanted, container):
+        for layer, group in self.pair(layers, wanted, container):
             self.layer(layer, _join(container, group), (*path, layer.name))
 
     def pair(self, layers: Sequence[LayerSpec | ModelSpec], wanted: Sequence[LayerSpec | ModelSpec],
