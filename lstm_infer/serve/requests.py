@@ -59,15 +59,12 @@ class Request:
         """Whether nobody waits for the answer: it is over, late, or cancelled."""
         return self.is_over or self.deadline <= now or self.future.cancelled()
 
-    def keep(self, number, rows, place, y):
-        """Keep answers of output `number`: of a row (or some) at the timesteps `place`, or all there is where None."""
-        if self._outputs[number] is None:
-            with self._lock:  # rows of a request may be computed in several threads
-                if self._outputs[number] is None:
-                    shape = y.shape if isinstance(rows, int) else y.shape[1:]
-                    shape = shape if place is None else (self.timesteps, *shape[1:])
-                    self._outputs[number] = np.empty((self.rows, *shape), y.dtype)
-        self._outputs[number][rows if place is None else (rows, place)] = y
+    def output(self, number, shape, dtype):
+        """Return the array of output `number`, in which a row's answer has this shape."""
+        with self._lock:  # rows of a request may be computed in several threads
+            if self._outputs[number] is None:
+                self._outputs[number] = np.empty((self.rows, *shape), dtype)
+            return self._outputs[number]
 
     def finish_row(self):
         """Count a row as done; return whether it was the last one."""
@@ -88,17 +85,22 @@ class Request:
                 self.future.set_exception(error)
             else:
                 self.future.set_result(self.answer())
-        self._outputs = None
+        with self._lock:
+            self._outputs = [None] * len(self._outputs)
 
 
 class Row:
-    """One sequence of a request on its way: which it is, its inputs, its slot, and how many timesteps are done."""
+    """One sequence of a request on its way: which it is, and its slot."""
 
-    __slots__ = ("request", "index", "values", "slot", "done")
+    __slots__ = ("request", "index", "slot", "_outputs")
 
     def __init__(self, request, index):
-        self.request, self.index, self.slot, self.done = request, index, -1, 0
-        self.values = [value[index] for value in request.values]
+        self.request, self.index, self.slot, self._outputs = request, index, -1, []
+
+    def output(self, number, shape, dtype):
+        """Return `Request.output`, which stays where it is while this row is on its way, whatever becomes of others."""
+        self._outputs.append(self.request.output(number, shape, dtype))
+        return self._outputs[-1]
 
 
 def _timesteps(values, temporal):

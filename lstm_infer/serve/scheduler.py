@@ -28,7 +28,7 @@ from .requests import ClosedError, DeadlineError, QueueFullError, Request, Row
 from .workers import Continuous, Dynamic
 
 SWEEP = 0.01
-"""Seconds after which requests that wait are looked at for whether they are late."""
+"""Seconds between two looks at all requests that wait for whether they are late, at least."""
 __all__ = ["ClosedError", "DeadlineError", "QueueFullError", "Scheduler", "Stats"]
 
 
@@ -98,7 +98,7 @@ class Scheduler:
         threads = model.threads if threads is None else check_threads(threads)
         self._changed, self._waiting, self._rows_waiting = threading.Condition(), deque(), 0
         self._counts, self._rate = dict.fromkeys(Stats._fields, 0), 0.0
-        self._is_open, self._drains, self._swept = True, True, clock()
+        self._is_open, self._drains, self._next_sweep = True, True, inf
         try:
             self._temporal, self.mode = model.step_plan.inputs, "continuous"
             self.reason = "every layer can follow a sequence timestep by timestep"
@@ -156,6 +156,7 @@ class Scheduler:
                 raise QueueFullError(message, self._time_to_serve(self._rows_waiting))
             self._waiting.append(request)
             self._rows_waiting += request.rows
+            self._next_sweep = min(self._next_sweep, request.deadline)
             self._changed.notify(request.rows)
         return request.future
 
@@ -194,6 +195,7 @@ class Scheduler:
 
     def _note(self, future):
         if future.cancelled():
+            self._next_sweep = -inf
             for worker in self._workers:
                 worker.is_stale = True
 
@@ -268,14 +270,15 @@ class Scheduler:
     def _expire(self):
         """End the waiting requests that are late or cancelled: they need not come to their turn for that."""
         now = self.clock()
-        if now < self._swept + SWEEP:
+        if now < self._next_sweep:
             return
-        self._swept = now
         with self._changed:
             over = {request for request in self._waiting if request.is_of_no_use(now)}
             if over:
                 self._waiting = deque(request for request in self._waiting if request not in over)
                 self._rows_waiting -= sum(request.rows - request.taken for request in over)
+            soonest = min((request.deadline for request in self._waiting), default=inf)
+            self._next_sweep = max(soonest, now + SWEEP)
         for request in over:
             self.drop(request)
 

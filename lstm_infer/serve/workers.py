@@ -1,15 +1,17 @@
 """The two ways a scheduler's threads compute: timestep by timestep, or whole sequences of one length together."""
 
 import time
-from math import inf
+from math import ceil, inf
 
 import numpy as np
 
+from ..kernels import rows
+from ..kernels.address import address_of
 from ..layers.structure import flatten
 from ..streaming.rows import Rows
 
 ROUND = 0.001
-"""Seconds that a round takes if it can: new rows wait so long to join, and finished ones to leave."""
+"""Seconds that a round takes at least: new rows wait so long to join, and finished ones to leave."""
 MOST_TIMESTEPS = 64
 """Timesteps of a round at most."""
 SMOOTHING = 0.2
@@ -18,6 +20,8 @@ SMOOTHING = 0.2
 
 class Continuous:
     """All live rows of one thread, some timesteps at a time.
+
+    What is known of the row in a slot stands in arrays by slot, so that a round costs little more than its kernels.
 
     Parameters
     ----------
@@ -30,113 +34,114 @@ class Continuous:
     def __init__(self, queue, slots):
         self._queue, self._states = queue, Rows(queue.model, slots)
         self._temporal, self._outputs = self._states.plan.inputs, self._states.plan.outputs
-        self._is_last = not all(self._outputs)
-        self._timestep, self.is_stale = 0.0, False
+        self._is_last, self._gather, self._scatter = not all(self._outputs), *rows.compiled()
+        self._timestep, self.is_stale, self._rows = 0.0, False, []
         self.give_up()
 
     @property
     def live(self):
         """How many rows are computed."""
-        return len(self._rows)
+        return len(self._rows) - len(self._free)
 
     def give_up(self):
         """Forget all rows; return their requests."""
-        requests = dict.fromkeys(row.request for row in getattr(self, "_rows", ()))
-        self._free, self._rows = list(range(self._states.slots - 1, -1, -1)), []
-        self._arrange()
+        requests, slots = dict.fromkeys(row.request for row in self._rows if row is not None), self._states.slots
+        self._rows, self._free, self._new, self._soonest = [None] * slots, list(range(slots - 1, -1, -1)), [], inf
+        self._left, self._done = np.zeros((2, slots), np.int64)
+        self._reads = np.zeros((len(self._temporal), slots), np.int64)  # addresses of sequences
+        self._writes = np.zeros((len(self._outputs), slots), np.int64)
         return requests
 
     def round(self):
         """Let rows come, go all some timesteps further, and let those that have ended go."""
         self._admit()
-        if not self._rows:
+        slots = np.flatnonzero(self._left)
+        if not len(slots):
             return
-        began = time.perf_counter()
-        timesteps = min(self._most_timesteps(), int(self._left.max()))
-        counts = np.minimum(self._left, timesteps)
-        outputs = self._states.advance(self._slots, self._gather(timesteps), self._as_ragged(counts, timesteps))
-        self._left -= counts
-        ended = np.flatnonzero(self._left == 0).tolist()
-        self._keep(outputs, counts.tolist(), ended)
+        began, left = time.perf_counter(), self._left[slots]
+        timesteps = min(self._most_timesteps(), int(left.max()))
+        counts = np.minimum(left, timesteps)
+        values = self._values(slots, counts, timesteps)
+        outputs = self._states.advance(slots, values, None if counts.min() == timesteps else counts)
+        self._keep(slots, counts, timesteps, outputs)
+        self._left[slots], self._done[slots] = left - counts, self._done[slots] + counts
+        places = np.flatnonzero(left == counts)
+        ended = [self._rows[slot] for slot in slots[places].tolist()]
+        if ended and self._is_last:
+            self._keep_last(ended, places, outputs)
         seconds = time.perf_counter() - began
         self._timestep += (seconds / timesteps - self._timestep) * (SMOOTHING if self._timestep else 1)
-        self._queue.count(len(self._rows), int(counts.sum()), len(ended), seconds)
-        if ended:
-            for row in [self._rows[place] for place in ended]:
-                if row.request.finish_row():
-                    self._queue.end(row.request, "completed")
-            self._release(set(ended))
-
-    def _as_ragged(self, counts, timesteps):
-        return None if counts.min() == timesteps else counts
+        self._queue.count(len(slots), int(counts.sum()), len(ended), seconds)
+        for row in ended:
+            if row.request.finish_row():
+                self._queue.end(row.request, "completed")
+        self._release(slots[places].tolist())
 
     def _most_timesteps(self):
         """Return how many timesteps this round may have; the first one of all is one, to see how long it takes."""
-        return max(1, min(MOST_TIMESTEPS, int(ROUND / self._timestep))) if self._timestep else 1
+        return max(1, min(MOST_TIMESTEPS, ceil(ROUND / self._timestep))) if self._timestep else 1
 
     def _admit(self):
         now = self._queue.clock()
         if self.is_stale or now >= self._soonest:
             self.is_stale = False
             self._sweep(now)
-        new = self._queue.take_rows(len(self._free), len(self._rows))
-        for row in new:
-            row.slot = self._free.pop()
+        self._new = self._queue.take_rows(len(self._free), self.live)
+        for row in self._new:
+            row.slot = slot = self._free.pop()
+            self._rows[slot], self._left[slot], self._done[slot] = row, row.request.timesteps, 0
             self._soonest = min(self._soonest, row.request.deadline)
-        if new:
-            self._states.clear([row.slot for row in new])
-            self._rows += new
-            self._arrange()
+            for number, (value, is_temporal) in enumerate(zip(row.request.values, self._temporal, strict=True)):
+                self._reads[number, slot] = address_of(value) + row.index * value.strides[0] if is_temporal else 0
+        if self._new:
+            self._states.clear([row.slot for row in self._new])
 
     def _sweep(self, now):
         """Let rows go whose answer is of no use any more."""
-        over = {n for n, row in enumerate(self._rows) if row.request.is_of_no_use(now)}
-        for request in {self._rows[n].request for n in over}:
+        live = [row for row in self._rows if row is not None]
+        over = [row for row in live if row.request.is_of_no_use(now)]
+        for request in {row.request for row in over}:
             self._queue.drop(request)
-        self._release(over)
+        self._release([row.slot for row in over])
+        self._soonest = min((row.request.deadline for row in self._rows if row is not None), default=inf)
 
-    def _release(self, places):
-        """Free the slots of the rows in some places."""
-        self._free += [self._rows[place].slot for place in places]
-        self._rows = [row for n, row in enumerate(self._rows) if n not in places]
-        self._arrange()
+    def _release(self, slots):
+        for slot in slots:
+            self._rows[slot], self._left[slot] = None, 0
+        self._free += slots
 
-    def _arrange(self):
-        """Bring in line with the rows what is kept beside them."""
-        self._slots = np.array([row.slot for row in self._rows], np.int64)
-        self._left = np.array([row.request.timesteps - row.done for row in self._rows], np.int64)
-        self._soonest = min((row.request.deadline for row in self._rows), default=inf)
-
-    def _gather(self, timesteps):
+    def _values(self, slots, counts, timesteps):
         """Return the next timesteps of all rows as the values of a batch."""
-        values = []
+        live, values = [self._rows[slot] for slot in slots.tolist()], []
         for number, is_temporal in enumerate(self._temporal):
             if not is_temporal:
-                values.append(np.stack([row.values[number] for row in self._rows]))
+                values.append(np.stack([row.request.values[number][row.index] for row in live]))
                 continue
-            parts = [row.values[number][row.done : row.done + timesteps] for row in self._rows]
-            if timesteps == 1:
-                values.append(np.concatenate(parts)[:, None])
-                continue
-            batch = np.zeros((len(parts), timesteps, *parts[0].shape[1:]), parts[0].dtype)
-            for n, part in enumerate(parts):
-                batch[n, : len(part)] = part
+            example = live[0].request.values[number]
+            batch = np.empty((len(live), timesteps, *example.shape[2:]), example.dtype)
+            size = batch[0, 0].nbytes
+            self._gather(self._reads[number], slots, self._done, counts, size, timesteps, address_of(batch))
             values.append(batch)
         return values
 
-    def _keep(self, outputs, counts, ended):
-        """Keep the answers that are there."""
+    def _keep(self, slots, counts, timesteps, outputs):
+        """Keep the answers that are there for every timestep."""
         for number, (y, is_temporal) in enumerate(zip(outputs, self._outputs, strict=True)):
-            if is_temporal:
-                for n, (row, count) in enumerate(zip(self._rows, counts, strict=True)):
-                    row.request.keep(number, row.index, slice(row.done, row.done + count), y[n, :count])
-        for row, count in zip(self._rows, counts, strict=True):
-            row.done += count
-        if ended and self._is_last:
-            last = [y if is_temporal else y[ended] for y, is_temporal in zip(outputs, self._outputs, strict=True)]
-            for number, y in enumerate(self._states.finish(last)):
-                for n, place in enumerate(ended if not self._outputs[number] else ()):
-                    self._rows[place].request.keep(number, self._rows[place].index, None, y[n])
+            if not is_temporal:
+                continue
+            for row in self._new:
+                kept = row.output(number, (row.request.timesteps, *y.shape[2:]), y.dtype)
+                self._writes[number, row.slot] = address_of(kept) + row.index * kept.strides[0]
+            y = np.ascontiguousarray(y)
+            size = y[0, 0].nbytes
+            self._scatter(self._writes[number], slots, self._done, counts, size, timesteps, address_of(y))
+
+    def _keep_last(self, ended, places, outputs):
+        """Keep the answers of rows that have ended, of which there is one each."""
+        last = [y if is_temporal else y[places] for y, is_temporal in zip(outputs, self._outputs, strict=True)]
+        for number, y in enumerate(self._states.finish(last)):
+            for n, row in enumerate(ended if not self._outputs[number] else ()):
+                row.output(number, y.shape[1:], y.dtype)[row.index] = y[n]
 
 
 class Dynamic:
@@ -164,7 +169,7 @@ class Dynamic:
         first = 0
         for request in taken:
             for number, y in enumerate(outputs):
-                request.keep(number, slice(None), None, y[first : first + request.rows])
+                request.output(number, y.shape[1:], y.dtype)[:] = y[first : first + request.rows]
             first += request.rows
             self._queue.end(request, "completed")
         self._taken, self.live = [], 0
