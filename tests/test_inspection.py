@@ -90,7 +90,7 @@ def test_statistics():
     np.testing.assert_allclose([first[word] for word in ("min", "max", "mean", "std")], expected, rtol=1e-12)
     assert [first[word] for word in ("nan", "infinite", "subnormal", "zero_columns")] == [1, 1, 1, 4]
     assert (first["bytes"], bias["bytes"], bias["dtype"], bias["zero_columns"]) == (192, 64, "float64", None)
-    assert len(found["warnings"]) == 4 and "4 of 8 units have only zeros" in found["warnings"][3]
+    assert len(found["warnings"]) == 4 and "4 of 8 units (columns along axis 1) have" in found["warnings"][3]
     report(found)
 
 
@@ -490,3 +490,11 @@ def test_the_same_keys_for_every_file():
     keys = [list(li.inspect(one)) for one in (MODELS / "sunspots.h5", empty, arrays)]
     assert keys[0] == keys[1] == keys[2]
     assert math.isfinite(li.inspect(arrays)["arrays"][0]["mean"])
+
+
+def test_a_recurrent_unit_is_dead_when_the_columns_of_all_its_gates_are():
+    kernel, recurrent = np.ones((4, 9)), np.ones((3, 9))
+    kernel[:, [1, 4]], recurrent[:, [2, 5, 8]] = 0, 0
+    found = li.inspect(h5files.store({"layers/gru/cell": [kernel, recurrent, np.zeros((2, 9))]}))
+    assert found["warnings"] == [
+        "array 'layers/gru/cell/vars/1': 1 of 3 units (columns along axis 1) have only zeros for weights"]

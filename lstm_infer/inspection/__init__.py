@@ -217,6 +217,7 @@ def _keys(spec: Any, reason: str) -> list[str]:
 def _arrays(weights: RawWeights, names: dict[int, str]) -> list[dict]:
     survey, found = Survey(), []
     for layer, pairs in weights.groups.items():
+        units = _units(layer, pairs, names)
         for name, handle in pairs:
             where = f"{layer}/vars/{name}" if weights.layout == "objects" else name
             found.append({
@@ -226,9 +227,20 @@ def _arrays(weights: RawWeights, names: dict[int, str]) -> list[dict]:
                 "shape": [int(size) for size in handle.shape],
                 "dtype": handle.dtype,
                 "bytes": math.prod(handle.shape) * _itemsize(handle.dtype),
-                **survey.of(handle),
+                **survey.of(handle, units if units and handle.shape and handle.shape[-1] % units == 0 else None),
             })  # fmt: skip
     return found
+
+
+def _units(layer: str, pairs: Any, names: dict[int, str]) -> int | None:
+    """The units of a recurrent layer or cell; None of other layers, where every column is a unit."""
+    for number, (name, handle) in enumerate(pairs):
+        called = (names.get(id(handle)) or name).partition(":")[0]
+        in_cell = layer.rpartition("/")[2] == "cell" and number == 1 and len(pairs) <= 3
+        if len(handle.shape) == 2 and handle.shape[0] and (called.endswith("recurrent_kernel") or in_cell):
+            gates, rest = divmod(handle.shape[1], handle.shape[0])
+            return handle.shape[0] if gates in (1, 3, 4) and not rest else None
+    return None
 
 
 def _itemsize(dtype: str) -> int:

@@ -24,19 +24,22 @@ class Survey:
     def __init__(self) -> None:
         self.left = MAX_NUMBERS
 
-    def of(self, handle: Handle) -> dict:
+    def of(self, handle: Handle, units: int | None = None) -> dict:
         """Return the statistics of an array.
 
         Parameters
         ----------
         handle : Handle
             As it lies in the file.
+        units : int, optional
+            To how many units its columns belong, gate after gate, where one unit has several.
 
         Returns
         -------
         dict
             ``min``, ``max``, ``mean``, ``std`` (of the finite numbers; None where there are none), ``nan``,
-            ``infinite``, ``subnormal`` (counts), ``zero_columns`` (of the last axis: dead units; None for a vector)
+            ``infinite``, ``subnormal`` (counts), ``zero_columns`` (units without any number but zero
+            along the last axis; None for a vector), ``units``
             and ``problem`` (why it was not read, or None).
         """
         size = math.prod(handle.shape)
@@ -44,7 +47,7 @@ class Survey:
             return _nothing("too many numbers to look at")
         self.left -= size
         try:
-            return _gather(handle)
+            return _gather(handle, units)
         except LoadError as error:
             return _nothing(str(error))
         except MemoryError:
@@ -52,11 +55,11 @@ class Survey:
 
 
 def _nothing(problem: str | None) -> dict:
-    words = ("min", "max", "mean", "std", "nan", "infinite", "subnormal", "zero_columns")
+    words = ("min", "max", "mean", "std", "nan", "infinite", "subnormal", "zero_columns", "units")
     return {**dict.fromkeys(words), "problem": problem}
 
 
-def _gather(handle: Handle) -> dict:
+def _gather(handle: Handle, units: int | None) -> dict:
     columns = handle.shape[-1] if len(handle.shape) > 1 else 0
     alive = np.zeros(columns if columns <= MAX_COLUMNS else 0, bool)
     sums = _Sums()
@@ -67,7 +70,9 @@ def _gather(handle: Handle) -> dict:
         if alive.size and part.size:
             used = part.reshape(-1, part.shape[-1]).any(axis=0)
             alive[column : column + used.size] |= used
-    return {**sums.result(), "zero_columns": int(alive.size - alive.sum()) if alive.size else None, "problem": None}
+    units = (units or columns) if alive.size else None
+    dead = int((~alive.reshape(-1, units).any(axis=0)).sum()) if units else None
+    return {**sums.result(), "zero_columns": dead, "units": units, "problem": None}
 
 
 class _Sums:
@@ -119,7 +124,7 @@ def warnings_of(arrays: Sequence[dict]) -> list[str]:
             found.append(f"array '{array['name']}': {every} {size:,} numbers are {text}{_more(some)}")
     dead = [array for array in arrays if array["zero_columns"] and KERNEL.search(array["means"] or array["name"])]
     for array in dead[:1]:
-        shown = f"{array['zero_columns']:,} of {array['shape'][-1]:,} units"
+        shown = f"{array['zero_columns']:,} of {array['units']:,} units (columns along axis {len(array['shape']) - 1})"
         found.append(f"array '{array['name']}': {shown} have only zeros for weights{_more(dead)}")
     return found
 

@@ -173,7 +173,8 @@ class Dense(_Activated):
     def call(self, inputs):
         features = len(self.kernel)
         if inputs.shape[-1] != features:
-            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected (..., {features})")
+            expected = (*[None] * (inputs.ndim - 1), features)
+            raise InputError(f"layer '{self.name}': found {inputs.shape}, expected {expected}")
         x = np.ascontiguousarray(inputs if self.scheme is None else self.scheme.round(inputs, -1, self.weights))
         y = memory.empty((*inputs.shape[:-1], self.units), self.dtype)
         if self.packed is None:

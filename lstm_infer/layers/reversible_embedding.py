@@ -80,7 +80,8 @@ class ReversibleEmbedding(Embedding):
             return super().run(inputs, carried_mask, context, mask=mask)
         x = np.asarray(inputs).astype(self.dtype, copy=False)
         if x.shape[-1] != self.output_dim:
-            raise InputError(f"layer '{self.name}': found {x.shape}, expected (..., {self.output_dim})")
+            expected = (*[None] * (x.ndim - 1), self.output_dim)
+            raise InputError(f"layer '{self.name}': found {x.shape}, expected {expected}")
         return self._score(x), join_given_mask(None, carried_mask, context)
 
     def _score(self, x):

@@ -251,7 +251,8 @@ def _misfit(class_name: str, arrays: Arrays, config: Mapping[str, Any]) -> str |
     for name, expected in _expected(class_name, arrays, config).items():
         shape = arrays[name].shape if name in arrays else None
         if shape is not None and (len(shape) < len(expected) or shape[len(shape) - len(expected):] != expected):
-            return f"{arrays[name].where} has the shape {shape}, expected (..., {', '.join(map(str, expected))})"
+            wanted = (*[None] * (len(shape) - len(expected)), *expected)
+            return f"{arrays[name].where} has the shape {shape}, expected {wanted}"
     return None
 
 
