@@ -55,7 +55,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     },
     "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
     "serve": SERVE | {
-        "arguments", "errors", "inputs", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
+        "arguments", "errors", "inputs", "kernels", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
     },
     "origin": {"errors", "loading"},
     "__init__": set(),

@@ -78,7 +78,7 @@ def main(arguments=None):
     _print("this scheduler", ours)
     if options.peer is None:
         return 0
-    configurations = [(32, 2, 1, False), (32, 2, 1, True)] if options.quick else CONFIGURATIONS
+    configurations = [(64, 2, 1, False), (64, 2, 1, True)] if options.quick else CONFIGURATIONS
     peer = measure_peer(options.peer, options.seconds, configurations)
     for result in peer:
         most, instances, threads, is_sorted = result["configuration"]
