@@ -11,6 +11,13 @@ def positive(text):
     return number
 
 
+def natural(text):
+    """Return a whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number from 0")
+    return int(text)
+
+
 def seconds(text):
     """Return a positive number of seconds, an hour's at most."""
     try:

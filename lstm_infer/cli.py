@@ -15,18 +15,28 @@ from . import __version__
 from .arguments import positive, seconds
 from .batch import command as batch
 
-EXAMPLES = """examples:
-  lstm-infer summary model.h5
-  lstm-infer inspect unknown.h5
-  lstm-infer predict model.h5 data.npy -o predictions.csv
-  lstm-infer predict architecture.json data.csv --weights weights.h5
-  cat data.csv | lstm-infer predict model.keras - > predictions.csv
-  lstm-infer verify model.h5 golden.npz
-  lstm-infer generate model.keras "once upon a time " --tokenizer tokenizer.json
-  lstm-infer bench model.h5 --threads 1
-  LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5
-  lstm-infer serve models
-"""
+EXAMPLES = {
+    "summary": ["lstm-infer summary model.h5", "lstm-infer summary architecture.json --weights weights.h5"],
+    "inspect": ["lstm-infer inspect unknown.h5", "lstm-infer inspect weights.h5 --json | jq .guess.python -r"],
+    "predict": [
+        "lstm-infer predict model.h5 data.npy -o predictions.csv",
+        "lstm-infer predict architecture.json data.csv --weights weights.h5",
+        "cat data.csv | lstm-infer predict model.keras - > predictions.csv",
+    ],
+    "verify": ["lstm-infer verify model.h5 golden.npz", "lstm-infer verify model.h5 inputs.npz outputs.npz"],
+    "generate": [
+        'lstm-infer generate model.keras "once upon a time " --tokenizer tokenizer.json',
+        "lstm-infer generate model.keras - --tokenizer tokenizer.json --temperature 0.5 --seed 1 < beginning.txt",
+    ],
+    "bench": ["lstm-infer bench model.h5 --threads 1", "lstm-infer bench model.h5 --timesteps 24 --json measured.json"],
+    "warmup": ["lstm-infer warmup", "LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5"],
+    "serve": ["lstm-infer serve model.h5", "lstm-infer serve models --host 0.0.0.0 --port 8080 --snapshot sessions"],
+    "completion": [
+        "source <(lstm-infer completion bash)",
+        "lstm-infer completion fish > ~/.config/fish/completions/lstm-infer.fish",
+    ],
+}
+"""Of every command, the first of which stand in the help of all."""
 
 
 def main(arguments=None):
@@ -62,8 +72,9 @@ def main(arguments=None):
 def _run(arguments):
     options = _parser().parse_args(arguments)
     _stopped.clear()
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in STOPPING:
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish
+            signal.signal(number, _stop)
     try:
         status = options.command(options)
         check_stopped()
@@ -74,6 +85,9 @@ def _run(arguments):
         return _say(f"{error.filename}: {error.strerror}", 2)
     except BaseException as error:
         return _explain(error)
+    finally:
+        for number in STOPPING:  # another one would meet Python on its way out
+            signal.signal(number, lambda signum, frame: None)
 
 
 def _explain(error):
@@ -81,7 +95,7 @@ def _explain(error):
     from .errors import LSTMInferError
 
     if _stopped:
-        return _say(*{signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}[_stopped[0]])
+        return _say(STOPPING[_stopped[0]], 128 + _stopped[0])
     if isinstance(error, LSTMInferError):
         return _say(str(error), 2)
     if isinstance(error, MemoryError):
@@ -89,8 +103,13 @@ def _explain(error):
     raise error
 
 
+STOPPING = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):
+    STOPPING[signal.SIGHUP] = "the terminal has gone"
+
+
 class _Stopped(BaseException):
-    """SIGINT or SIGTERM arrived."""
+    """A signal of those arrived."""
 
 
 _stopped = []
@@ -127,7 +146,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="lstm-infer",
         description="Run pretrained Keras LSTM models on a CPU, without TensorFlow.",
-        epilog=EXAMPLES,
+        epilog=_examples([lines[0] for lines in EXAMPLES.values()]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lstm-infer {__version__}")
@@ -155,8 +174,7 @@ def _add_summary(commands):
 
 def _add_inspect(commands):
     text = "print all a file tells, without running it: layers, arrays, costs, what is missing"
-    command = commands.add_parser("inspect", help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(command=_inspect)
+    command = _plain(commands, "inspect", _inspect, text)
     command.add_argument("model", metavar="FILE", help="any model or weights file, supported or not")
     command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
     command.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -186,9 +204,7 @@ def _add_serve(commands):
     from .serve.arguments import add_arguments
 
     text = "answer over HTTP: Open Inference Protocol, TensorFlow Serving's REST, WebSocket streams"
-    command = commands.add_parser("serve", help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(command=_serve)
-    add_arguments(command)
+    add_arguments(_plain(commands, "serve", _serve, text))
 
 
 def _add_generate(commands):
@@ -202,18 +218,29 @@ def _add_generate(commands):
 
 
 def _add_completion(commands):
-    text = "print what lets a shell complete commands and options"
-    command = commands.add_parser("completion", help=text, description=text[0].upper() + text[1:] + ".",
-                                  epilog='examples:\n  source <(lstm-infer completion bash)\n'
-                                  "  lstm-infer completion fish > ~/.config/fish/completions/lstm-infer.fish",
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    command = _plain(commands, "completion", _completion, "print what lets a shell complete commands and options")
     command.add_argument("shell", choices=("bash", "zsh", "fish"))
-    command.set_defaults(command=_completion)
+
+
+def _plain(commands, name, function, text):
+    """Add a command that takes no model."""
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_examples(EXAMPLES[name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _examples(lines):
+    return "\n  ".join(["examples:", *lines])
 
 
 def _command(commands, name, function, text, nargs=None):
-    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(command=function)
+    command = _plain(commands, name, function, text)
     command.add_argument("model", metavar="MODEL", nargs=nargs, help=".h5, .hdf5, .keras, or an architecture .json")
     command.add_argument("--weights", metavar="FILE", help="the weights of an architecture")
     command.add_argument("--keras-version", metavar="V", help="follow this Keras's semantics, not the file's")
@@ -307,10 +334,10 @@ def _generate(options):
     model = _load(options)
     prompt = sys.stdin.read().rstrip("\n") if options.prompt == "-" else options.prompt
     (ids,) = tokenizer.texts_to_sequences([prompt])
-    sys.stdout.write(prompt)
-    for new in generate(model, ids, options.length, options.temperature, options.seed):
+    for number, new in enumerate(generate(model, ids, options.length, options.temperature, options.seed)):
         check_stopped()
         (piece,) = tokenizer.sequences_to_texts([[new]])
+        sys.stdout.write("" if number else prompt)
         sys.stdout.write(piece if tokenizer.char_level or not piece else f" {piece}")
         sys.stdout.flush()
     sys.stdout.write("\n")

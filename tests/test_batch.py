@@ -3,7 +3,11 @@
 import gzip
 import json
 import os
+import shutil
 import sys
+import threading
+import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -614,3 +618,93 @@ def test_how_much_is_read(tmp_path, model, x):
         feed = Feed(model, [tmp_path / name] * 2, Settings())
         found = [feed.fraction() for _ in feed.samples()]
         assert found == sorted(found) and 0 <= found[0] < found[-1] <= 1
+
+
+# ---------------------------------------------------------------- what people do by mistake
+@pytest.fixture(scope="module")
+def adder():
+    """Adds its three numbers."""
+    model = li.Sequential([li.Input((3,)), li.Dense(1)])
+    model.set_weights([np.ones((3, 1)), np.zeros(1)])
+    return model
+
+
+@pytest.mark.parametrize("block", [4 << 20, 1 << 18])
+def test_a_quote_that_nothing_closes_costs_its_line_alone(tmp_path, adder, block, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.delimited.BLOCK_BYTES", block)
+    lines = [f"{n},{n},1" for n in range(100_000)]
+    lines[4], lines[70_000], lines[-1] = '"4,4,1', '1,"x,2', '1,"7,2'
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    done = predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy", on_error="skip")
+    assert (done.rows, done.rejected) == (99_997, 3)
+    good = np.delete(np.arange(100_000), [4, 70_000, 99_999])
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy")[:, 0], 2 * good + 1)
+    rejected = [json.loads(line) for line in (tmp_path / "y.npy.rejected.jsonl").read_text().splitlines()]
+    assert [one["where"] for one in rejected] == ["line 5", "line 70001", "line 100000"]
+    with pytest.raises(li.InputError, match="line 5: could not") as caught:
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "z.npy")
+    assert len(str(caught.value)) < 300
+
+
+def test_files_that_are_read_are_not_written(tmp_path, adder):
+    adder_file, x, link = tmp_path / "m.h5", tmp_path / "x.csv", tmp_path / "link.csv"
+    shutil.copy(Path(__file__).resolve().parent.parent / "models" / "sunspots.h5", adder_file)
+    x.write_text("1,2,3\n")
+    link.symlink_to(x)
+    (tmp_path / "scale.json").write_text('{"mean": 0, "scale": 1}')
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for model, output, given in (
+        (adder, x, {}), (adder, link, {}), (adder, tmp_path / "y.csv", {"rejected": x, "on_error": "skip"}),
+        (adder, tmp_path / "y.jsonl", {"rejected": tmp_path / "y.jsonl", "on_error": "skip"}),
+        (adder, tmp_path / "scale.json", {"scale": str(tmp_path / "scale.json"), "output_format": "csv"}),
+        (li.load_model(adder_file), adder_file, {"output_format": "csv"}),
+    ):  # fmt: skip
+        with pytest.raises(li.InputError, match="expected another file"):
+            predict_files(model, x, output, **given)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_leaving_early_leaves_no_thread(adder):
+    closed, before = [], threading.active_count()
+
+    def endless():
+        try:
+            while True:
+                yield np.ones((4, 3))
+        finally:
+            closed.append(True)
+
+    for _ in range(5):
+        for _ in predict_batches(adder, endless(), threads=1):
+            break
+    end = time.monotonic() + 60
+    while (len(closed) < 5 or threading.active_count() > before) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(closed) == 5 and threading.active_count() <= before
+
+
+def test_columns_by_place_and_columns_for_two_uses(tmp_path, adder):
+    (tmp_path / "x.csv").write_text("id,a,b,c\n001,1,2,3.50\n002,4,5,6\n")
+    predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", columns="1-3", with_input=["id", "c"])
+    assert (tmp_path / "y.csv").read_text() == "id,c,dense\n001,3.50,6.5\n002,6,15\n"
+    rows = [{"x": [1, 2, 3]}, {"x": [4, 5, 6]}]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", columns="x", with_input=["x"], output_format="jsonl")
+    assert [json.loads(line)["dense"] for line in (tmp_path / "y.npy").read_text().splitlines()] == [[6.0], [15.0]]
+
+
+def test_wrong_settings(tmp_path, model, adder):
+    (tmp_path / "x.csv").write_text("1,2,3\n")
+    for given, message in (
+        ({"round": -1}, "decimals from 0"), ({"rejected": "r"}, "needs on_error='skip'"), ({"columns": "0-9"}, "'3'"),
+    ):  # fmt: skip
+        with pytest.raises(li.InputError, match=message):
+            predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", **given)
+    with pytest.raises(li.InputError, match="expected a Model: load_model"):
+        predict_files(tmp_path / "m.h5", tmp_path / "x.csv", tmp_path / "y.csv")
+    fixed = li.Sequential([li.Input((4, 3)), li.LSTM(2)])
+    fixed.set_weights([np.ones(s) for s in ((3, 8), (2, 8), (8,))])
+    with pytest.raises(li.InputError, match="found window=9, expected 4"):
+        predict_files(fixed, tmp_path / "x.csv", tmp_path / "y.csv", window=9)
+    predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", argmax=True)
+    assert (tmp_path / "y.csv").read_text() == "6\n"

@@ -166,7 +166,7 @@ def test_closed_streams():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted(tmp_path, number, status):
     pipe = tmp_path / "data.csv"
     os.mkfifo(pipe)
@@ -191,7 +191,7 @@ def test_reader_that_leaves_early():
 @pytest.mark.parametrize("text", ["", "a,b\n", "\n\n"])
 def test_no_rows(text):
     done = run("predict", SUNSPOTS, "-", stdin=text)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "lstm-infer: found no rows\n")
 
 
 @pytest.mark.parametrize(

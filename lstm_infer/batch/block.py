@@ -97,12 +97,19 @@ class Block(NamedTuple):
         The rows' numbers in the source, from 0.
     rejected : list of Rejected
         The rows between them that could not be used.
+    texts : dict
+        By name, columns as they stand in the source, where they are wanted as numbers, too.
     """
 
     source: str
     columns: dict
     rows: np.ndarray
     rejected: list = []
+    texts: dict = {}
+
+    def beside(self, name):
+        """Return a column as it is written beside predictions."""
+        return self.texts[name] if name in self.texts else self.columns[name]
 
 
 class Samples(NamedTuple):

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from ..arguments import positive
+from ..arguments import natural, positive
 
 FORMATS = ("npy", "npz", "csv", "jsonl", "parquet", "arrow", "h5")
 
@@ -46,10 +46,11 @@ def add_arguments(command):
 
 
 def _add_tables(group):
-    group.add_argument("--columns", metavar="[NAME=]A,B", action="append", help="columns of an input; 0-23 is a range")
+    text = "columns of an input, by name or place; 0-23 is a range"
+    group.add_argument("--columns", metavar="[NAME=]A,B", action="append", help=text)
     group.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether a CSV has one; looked at")
     group.add_argument("--delimiter", metavar="CHAR", help="of CSV; found in the first line")
-    group.add_argument("--window", type=positive, metavar="N", help="predict for every window of N rows")
+    group.add_argument("--window", type=positive, metavar="N", help="predict for every window of N rows of one file")
     group.add_argument("--stride", type=positive, metavar="N", default=1, help="rows between windows (1)")
     group.add_argument("--group-by", metavar="A,B", help="windows of one group each; groups may be interleaved")
     group.add_argument("--time", metavar="COLUMN", help="write this column (of a window: its last row's) beside")
@@ -69,8 +70,8 @@ def _add_sequences(group):
 
 def _add_results(group):
     group.add_argument("--argmax", action="store_true", help="write the place of the largest number")
-    group.add_argument("--round", type=int, metavar="N", help="write N decimals")
-    group.add_argument("--with-input", metavar="A,B", help="write these columns beside the predictions")
+    group.add_argument("--round", type=natural, metavar="N", help="write N decimals")
+    group.add_argument("--with-input", metavar="A,B", help="write these columns beside; no inputs then, unless named")
     group.add_argument("--index", action=argparse.BooleanOptionalAction, help="write row numbers (for windows: yes)")
     group.add_argument("--output-dtype", choices=("float16", "float32", "float64"), help="write this type")
 
@@ -164,6 +165,8 @@ def _report(done, options):
     if done.rejected:
         where = f", see {done.rejected_file}" if done.rejected_file else ""
         _say(f"{done.rejected:,} row{'' if done.rejected == 1 else 's'} skipped{where}")
+    elif not done.rows and not options.quiet:
+        _say("found no window of rows of one series" if options.window else "found no rows")
     if options.stats:
         print(json.dumps(done._asdict()), file=sys.stderr, flush=True)
 

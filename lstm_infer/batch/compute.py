@@ -178,7 +178,7 @@ class Computer:
         if settings.unscale is not None:
             output = settings.scale.undo(output, settings.unscale)
         if settings.argmax:
-            return output.argmax(axis=-1) if output.ndim > 1 else output
+            return output.argmax(axis=-1) if output.ndim > 1 and output.shape[-1] > 1 else output
         if settings.round is not None and output.dtype.kind == "f":
             output = np.round(output, settings.round)
         return output if settings.output_dtype is None else output.astype(settings.output_dtype)

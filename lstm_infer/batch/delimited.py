@@ -11,6 +11,8 @@ from .reader import PartOfFile, Reader, open_bytes, parts_of_text, read_fully
 
 ROWS = 1 << 13
 """Rows of a block, at most."""
+LONG_ROW = 1 << 17
+"""Bytes of a row from which newlines in it tell that a quote was not closed; Python's csv has this limit for a cell."""
 MARKS = b"\t;,"
 BOM = b"\xef\xbb\xbf"
 
@@ -83,9 +85,9 @@ class CsvReader(Reader):
         with self._file:
             for text, _, count, line in self._parsed(parser, first):
                 rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
-                columns = parser.columns(text, kept, wanted)
+                columns, texts = parser.columns(text, kept, wanted)
                 if len(kept) or rejected:
-                    yield Block(str(self.source), columns, kept + (row - to_skip), rejected)
+                    yield Block(str(self.source), columns, kept + (row - to_skip), rejected, texts)
                 row, to_skip = row + count - to_skip, 0
 
     def parts(self, wanted, rows):
@@ -107,7 +109,7 @@ class CsvReader(Reader):
             data = np.frombuffer(text, np.uint8)
             while True:
                 begin = at
-                at, count, lines = parser.parse(data, at, ended, self._delimiter)
+                at, count, lines = self._parse(parser, text, data, at, ended)
                 if not count:
                     break
                 yield text, offset + begin, count, line
@@ -118,6 +120,19 @@ class CsvReader(Reader):
             longer = self._more(text[at:])
             ended = len(longer) == len(text) - at
             text, offset = longer, offset + at
+
+    def _parse(self, parser, text, data, at, ended):
+        """Let `parser` read rows; one with a quote that nothing closes ends with its line, and not with the file."""
+        after, count, lines = parser.parse(data, at, ended, self._delimiter)
+        suspects = parser.long_rows(count, ended and after == len(text))
+        first = next((row for row in suspects if _is_open(text, parser, row)), -1)
+        if first > 0:
+            begin, _, before, _ = parser.rows[first].tolist()
+            return begin, first, before  # its turn comes
+        if first < 0 and (count or ended or len(text) - at < BLOCK_BYTES or text.find(b"\n", at) < 0):
+            return after, count, lines
+        end = text.index(b"\n", at if first < 0 else parser.rows[0, 0]) + 1
+        return parser.parse(np.frombuffer(text[:end], np.uint8), at, True, self._delimiter)
 
     def _check(self, parser, text, count, row, line, to_skip):
         """Return what is wrong with the first `count` rows of `parser`, and those that are right."""
@@ -165,10 +180,17 @@ class _Parser:
         )  # fmt: skip
         return at, count, lines
 
+    def long_rows(self, count, is_end):
+        """Return places of rows that are longer than most, and of the last of the file."""
+        sizes = self.rows[:count, 1] - self.rows[:count, 0]
+        return [*np.flatnonzero(sizes > LONG_ROW).tolist(), *([count - 1] if is_end and count else [])]
+
     def read_odd(self, text, count):
         """Read what the kernel left to Python; return why rows cannot be used, by row."""
         reasons = {}
         for row, column, begin, end in self._odd[: self._odds].tolist():
+            if row >= count:
+                break
             try:
                 self.values[row, column] = number(unquoted(text[begin:end].decode("utf-8", "replace")))
             except ValueError as error:
@@ -178,9 +200,11 @@ class _Parser:
     def columns(self, text, kept, wanted):
         values = self.values[kept]
         columns = {name: values[:, c] for name, c in zip(wanted.numbers, self._column, strict=True)}
+        texts = {}
         for place, name in enumerate(wanted.others):
-            columns[name] = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
-        return columns
+            column = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
+            (texts if name in columns else columns)[name] = column
+        return columns, texts
 
     def _texts(self, text, begins, ends):
         held = text[begins[0] : ends[-1]] if begins else b""
@@ -189,6 +213,13 @@ class _Parser:
             held, first = held.decode(), begins[0] if begins else 0
             return [held[begin - first : end - first] for begin, end in spans]
         return [unquoted(text[begin:end].decode("utf-8", "replace")) for begin, end in spans]
+
+
+def _is_open(text, parser, place):
+    """Whether a row holds newlines between quotes that nobody meant: too many, or the last quote is not closed."""
+    begin, end, _, _ = parser.rows[place].tolist()
+    has_newline = text.find(b"\n", begin, end) >= 0
+    return has_newline and (end - begin > LONG_ROW or text.count(b'"', begin, end) % 2 == 1)
 
 
 def _unique(names):
@@ -205,9 +236,12 @@ def _unique(names):
 
 def number(cell):
     """Return the number in a cell, as ``float`` reads it but for underscores."""
-    if "_" in cell:  # which float() takes for a separator of thousands
-        raise ValueError(f"could not convert string to float: {cell!r}")
-    return float(cell)
+    try:
+        if "_" not in cell:  # which float() takes for a separator of thousands
+            return float(cell)
+    except ValueError:
+        pass
+    raise ValueError(f"could not convert string to float: {cell!r:.80}")
 
 
 def unquoted(cell):

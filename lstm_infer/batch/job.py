@@ -6,12 +6,14 @@ exactly what the one before it has written; and the engine gives a row the same 
 """
 
 import dataclasses
+import os
 import threading
 import time
 from typing import NamedTuple
 
 from ..errors import InputError
 from ..layers.structure import pack_like
+from ..model import Model
 from .block import join
 from .compute import Computer
 from .feed import Feed, exactly, skipping
@@ -107,6 +109,7 @@ def predict_files(model, inputs, output, *, progress="quiet", kept=None, **setti
 def predict_sources(model, inputs, output, original, progress="quiet", kept=None):
     """Do what `predict_files` does, with `Settings`; inputs may be `Source` objects, too."""
     began, memory = time.monotonic(), Memory()
+    check_model(model)
     settings = loaded(original)
     if model.is_stateful and original.resume:
         raise InputError("a stateful model cannot resume: each row depends on all before it")
@@ -114,6 +117,7 @@ def predict_sources(model, inputs, output, original, progress="quiet", kept=None
     try:
         if original.resume and not (feed.sources and all(source.is_file for source in feed.sources)):
             raise InputError("resume needs input files: standard input, pipes and iterables cannot be read again")
+        _check_paths(model, feed.sources, output, original)
         target = open_target(output, original, output_names(model), lambda: identity(model, feed.sources, original))
     except BaseException:
         feed.close()
@@ -176,6 +180,7 @@ def predict_batches(model, batches, **settings):
     >>> [y.shape for y in predict_batches(model, (np.ones((n, 5, 1)) for n in (2, 3)))]
     [(2, 4), (3, 4)]
     """
+    check_model(model)
     settings = loaded(_settings(settings))
     stop = threading.Event()
     computer = Computer(model, settings)
@@ -196,6 +201,12 @@ def predict_batches(model, batches, **settings):
     finally:
         stop.set()
         feed.close()
+
+
+def check_model(model):
+    """See that something is a `Model`."""
+    if not isinstance(model, Model):
+        raise InputError(f"found {type(model).__name__}, expected a Model: load_model(path) makes one of a file")
 
 
 def output_names(model):
@@ -221,6 +232,23 @@ def loaded(settings):
 
         read["tokenizer"] = Tokenizer.load(settings.tokenizer)
     return dataclasses.replace(settings, **read)
+
+
+def _check_paths(model, sources, output, settings):
+    """See that no file that is read is written, nor one file for two ends."""
+    origin = getattr(model, "origin", None)
+    read = {source.path: "an input" for source in sources if source.path != "-"}
+    read.update({path: "the model" for path in (origin.files if origin is not None else ())})
+    for path, use in ((settings.scale, "the scaling"), (settings.tokenizer, "the tokenizer")):
+        read.update({path: use} if isinstance(path, str) else {})
+    written = {}
+    for path, use in ((output, "the output"), (settings.rejected, "the rejected rows")):
+        if path is None or str(path) == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+            continue
+        for other, what in {**read, **written}.items():
+            if os.path.realpath(path) == os.path.realpath(other):
+                raise InputError(f"{path}: found it as {use} and as {what}, expected another file")
+        written[path] = use
 
 
 def _run(model, feed, target, settings, shown, memory):

@@ -186,8 +186,9 @@ class _Rows:
     def block(self, source):
         columns = {name: _column(self._columns[name]) for name in self._wanted.numbers}
         for name in self._wanted.others:
-            columns[name] = np.empty(len(self.numbers), object)
-            columns[name][:] = self._columns[name]
+            if name not in columns:
+                columns[name] = np.empty(len(self.numbers), object)
+                columns[name][:] = self._columns[name]
         return Block(source, columns, np.array(self.numbers, np.int64), self.rejected)
 
 

@@ -11,8 +11,8 @@ def ahead(iterator, stop, depth=2, abandon=False):
 
     Parameters
     ----------
-    iterator : iterator
-        Used by one other thread only.
+    iterator : generator
+        Used by one other thread only, and closed there.
     stop : threading.Event
         Once set, no more items are begun.
     depth : int
@@ -25,16 +25,17 @@ def ahead(iterator, stop, depth=2, abandon=False):
     BaseException
         Whatever the iterator raises, after the items before.
     """
-    items = queue.Queue(depth)
+    items, left = queue.Queue(depth), threading.Event()
 
     def put(item):
-        while True:
+        while not left.is_set():
             try:
                 items.put(item, timeout=0.1)
                 return True
             except queue.Full:
                 if stop.is_set() and abandon:
                     return False
+        return False
 
     def run():
         try:
@@ -45,20 +46,25 @@ def ahead(iterator, stop, depth=2, abandon=False):
             put((END, error))
         else:
             put((END, None))
+        finally:
+            iterator.close()  # here, where it ran: what it takes from ends, too
 
     threading.Thread(target=run, name="lstm_infer batch", daemon=True).start()
-    while True:
-        try:
-            item, error = items.get(timeout=0.1)
-        except queue.Empty:
-            if stop.is_set() and abandon:
+    try:
+        while True:
+            try:
+                item, error = items.get(timeout=0.1)
+            except queue.Empty:
+                if stop.is_set() and abandon:
+                    return
+                continue
+            if error is not None:
+                raise error
+            if item is END:
                 return
-            continue
-        if error is not None:
-            raise error
-        if item is END:
-            return
-        yield item
+            yield item
+    finally:
+        left.set()
 
 
 class Apart:

@@ -54,6 +54,10 @@ def plan(tensors, reader, settings):
     InputError
         Columns are missing, or it takes a human to say which are meant.
     """
+    for tensor in tensors if settings.window else ():
+        if len(tensor.shape) > 2 and tensor.shape[1] not in (None, settings.window):
+            found = f"input '{tensor.name}': found window={settings.window}"
+            raise InputError(f"{found}, expected {tensor.shape[1]}, the model's timesteps")
     special = [*settings.group_by, settings.time, *settings.with_input, settings.lengths, settings.text]
     special = [column for column in special if column is not None]
     _check(reader, special)
@@ -107,7 +111,7 @@ def _inputs(tensors, reader, settings, special):
     inputs = {}
     for number, tensor in enumerate(tensors):
         if given and tensor.name in given:
-            columns = _expanded(given[tensor.name], reader)
+            columns = [_named(column, reader) for column in _expanded(given[tensor.name], reader)]
             _check(reader, columns)
         else:
             columns = _found(tensor, number, len(tensors), free, reader)
@@ -122,6 +126,13 @@ def _expanded(columns, reader):
         ends = re.fullmatch(r"(\d+)-(\d+)", column) if column not in (reader.names or ()) else None
         found += [str(n) for n in range(int(ends[1]), int(ends[2]) + 1)] if ends else [column]
     return found
+
+
+def _named(column, reader):
+    """Return the name of a column that may be given by its place, from 0."""
+    names = reader.names or ()
+    by_place = reader.is_table and column not in names and column.isdecimal() and int(column) < len(names)
+    return names[int(column)] if by_place else column
 
 
 def _found(tensor, number, count, free, reader):

@@ -114,7 +114,7 @@ class Assembler:
 
     def _beside(self, block, places):
         beside = {"row": block.rows[places]} if self._settings.has_index else {}
-        return {**beside, **{name: block.columns[name][places] for name in self._plan.beside}}
+        return {**beside, **{name: block.beside(name)[places] for name in self._plan.beside}}
 
     # ------------------------------------------------------------ windows
     def _windows(self, block):
@@ -124,8 +124,8 @@ class Assembler:
             kept = np.delete(np.arange(len(block.rows)), list(bad))
             arrays = [array[kept] for array in arrays]
             rejected = _rejected(bad, block)
-            columns = {name: column[kept] for name, column in block.columns.items()}
-            block = Block(block.source, columns, block.rows[kept], rejected)
+            columns, texts = ({n: c[kept] for n, c in part.items()} for part in (block.columns, block.texts))
+            block = Block(block.source, columns, block.rows[kept], rejected, texts)
         rows, rejected = block.rows, block.rejected
         breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         for first, last in zip(breaks, breaks[1:], strict=False):
@@ -162,7 +162,7 @@ class Assembler:
         names = self._settings.group_by
         keys = None
         if names:
-            texts = [block.columns[n][start : start + len(arrays[0])].astype(str).tolist() for n in names]
+            texts = [block.beside(n)[start : start + len(arrays[0])].astype(str).tolist() for n in names]
             keys = np.array(["\x1f".join(key) for key in zip(*texts, strict=True)])
         made = self._maker.feed(arrays, keys)
         size = sum(values[:1].nbytes for values in made.values)

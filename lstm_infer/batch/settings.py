@@ -44,7 +44,7 @@ class Settings:
     output_format : str, optional
         One of npy, npz, csv, jsonl, parquet, arrow and h5; by suffix unless given.
     argmax : bool
-        Write the place of the largest number of the last axis.
+        Write the place of the largest number of the last axis, where it has several.
     round : int, optional
         Decimals to write.
     with_input : list of str
@@ -103,6 +103,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise InputError(f"found {name}={value!r}, expected a positive number")
+        if self.round is not None and (not isinstance(self.round, int) or self.round < 0):
+            raise InputError(f"found round={self.round!r}, expected a number of decimals from 0")
+        if self.rejected is not None and self.on_error != "skip":
+            raise InputError("rejected needs on_error='skip': else no row is left out")
         if self.delimiter is not None and (len(self.delimiter) != 1 or ord(self.delimiter) > 127):
             raise InputError(f"found delimiter={self.delimiter!r}, expected one character")
         if self.group_by and not self.window:

@@ -22,6 +22,7 @@ from .writers import CsvWriter, JsonlWriter, NpyWriter
 
 FORMATS = ("npy", "npz", "csv", "jsonl", "parquet", "arrow", "h5")
 SUFFIXES = {"feather": "arrow", "hdf5": "h5", "ndjson": "jsonl", "pq": "parquet", **{kind: kind for kind in FORMATS}}
+STDOUT = ("-", "/dev/stdout", "/dev/fd/1")
 DIRECT = {"npy": NpyWriter, "csv": CsvWriter, "jsonl": JsonlWriter}
 SECONDS = 1.0
 """How often progress is made durable."""
@@ -37,7 +38,7 @@ def format_of(path, chosen):
     """
     if chosen is not None and chosen not in FORMATS:
         raise InputError(f"found output_format={chosen!r}, expected one of {FORMATS}")
-    if chosen or str(path) == "-":
+    if chosen or str(path) in STDOUT:
         found = chosen or "csv"
     else:
         suffix = Path(path).suffix[1:].lower()
@@ -67,7 +68,7 @@ def open_target(path, settings, names, identity):
     kind = format_of(path, settings.output_format)
     if kind == "npy" and len(names) > 1:
         raise InputError(f"the model has {len(names)} outputs, expected an .npz target or --output-format npz")
-    if str(path) == "-":
+    if str(path) in STDOUT:
         if sys.stdout is None:
             raise OSError("standard output is closed")
         return StreamTarget(os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0), kind, settings, names)
