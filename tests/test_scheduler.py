@@ -206,6 +206,69 @@ def test_a_failing_round_fails_its_requests_and_no_others(monkeypatch):
     assert scheduler.stats().failed == 1
 
 
+def ids_model(*layers):
+    """Fails at ids of 11 and more."""
+    return filled(li.Sequential([li.Input((None,), dtype="int32"), li.Embedding(11, 4), *layers]))
+
+
+WITH_IDS = {
+    "fused": lambda: ids_model(li.LSTM(8, return_sequences=True)),
+    "graph": lambda: ids_model(li.RNN([li.LSTMCell(8), li.GRUCell(3)])),
+    "dynamic": lambda: ids_model(li.Bidirectional(li.LSTM(8))),
+}
+
+
+@pytest.mark.parametrize("name", WITH_IDS)
+def test_a_bad_row_fails_its_request_alone(name, monkeypatch):
+    model = WITH_IDS[name]()
+    good = [RANDOM.integers(0, 11, (rows, 40)) for rows in (1, 3, 2)]
+    bad = np.array(good[1])
+    bad[1, 20] = 99
+    with Scheduler(model, 8, threads=1) as scheduler:
+        gate = Gate(scheduler, monkeypatch)
+        futures = [scheduler.submit(x) for x in (good[0], bad, *good[1:])]
+        gate.open()
+        with pytest.raises(InputError, match="found id 99"):
+            futures.pop(1).result(60)
+        assert all(same(future.result(60), model.predict(x)) for future, x in zip(futures, good, strict=True))
+    stats = scheduler.stats()
+    assert (stats.failed, stats.completed, stats.live) == (1, 3, 0)
+
+
+@pytest.mark.parametrize("name", ["fused", "graph"])
+def test_a_bad_piece_fails_alone(name):
+    from lstm_infer.serve.streams import Streams
+
+    model = WITH_IDS[name]()
+    x, bad = RANDOM.integers(0, 11, 30), np.full(8, 99)
+    session, streams = model.session(), Streams(model, threads=1)
+    for first in (0, 10, 20):
+        part = x[first : first + 10]
+        with streams._changed:  # so that both are taken together
+            asked, failing = (streams.submit(id, y, starts=id == "bad" or first == 0)
+                              for id, y in (("good", part), ("bad", bad)))  # fmt: skip
+        assert same(asked.result(60), session.predict(part[None])[0])
+        with pytest.raises(InputError, match="found id 99"):
+            failing.result(60)
+    assert streams.pool.ids == ["good"]
+    streams.close()
+
+
+def test_one_that_begins_takes_no_room_of_those_that_go_on():
+    from lstm_infer.serve.streams import Streams
+
+    model = CONTINUOUS["lstm"]()
+    x = data(model, 1, 20)
+    streams, expected = Streams(model, capacity=2, idle=1e-6, threads=1), model.predict(x)[0]
+    for id in "ab":
+        streams.submit(id, x[0, :10], starts=True).result(60)
+    with streams._changed:
+        asked = [streams.submit("new", x[0, :10], starts=True), *(streams.submit(id, x[0, 10:]) for id in "ab")]
+    assert all(same(future.result(60), expected) for future in asked[1:])
+    assert asked[0].exception(60) is None or "expected 2 at most" in str(asked[0].exception())
+    streams.close()
+
+
 @pytest.mark.parametrize("name", ["lstm", "bidirectional"])
 def test_closing(name, monkeypatch):
     model, before = {**CONTINUOUS, **DYNAMIC}[name](), threading.active_count()

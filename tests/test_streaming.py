@@ -390,3 +390,21 @@ def test_the_benchmark_measures(capsys):
 
     assert streams.main(["--sessions", "9", "--units", "3", "--features", "2", "--threads", "1", "--rounds", "3"]) == 0
     assert "step_many" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cells", [[li.LSTMCell(4)], [li.LSTMCell(4), li.GRUCell(3)]])
+def test_a_step_that_fails_changes_nothing(cells):
+    rng = np.random.default_rng(0)
+    model = li.Sequential([li.Input((None,), dtype="int32"), li.Embedding(11, 4), li.RNN(cells)])
+    model.set_weights([rng.normal(size=s) for layer in model.holders() for s in layer.expected_shapes.values()])
+    pool, twin, ids, x = li.SessionPool(model), li.SessionPool(model), np.arange(300), rng.integers(0, 11, (2, 300))
+    for one in (pool, twin):
+        one.step_many(ids, x[0])
+    bad = np.array(x[1])
+    bad[299] = 99
+    with pytest.raises(li.InputError, match="found id 99"):
+        pool.step_many(ids, bad)
+    with pytest.raises(li.InputError, match="found id 99"):
+        pool.predict_many({0: x[0, :9], 1: bad[290:], "new": x[1, :3]})
+    assert pool.ids == ids.tolist()
+    np.testing.assert_array_equal(pool.step_many(ids, x[1]), twin.step_many(ids, x[1]))

@@ -196,8 +196,12 @@ class Scheduler:
     def _note(self, future):
         if future.cancelled():
             self._next_sweep = -inf
-            for worker in self._workers:
-                worker.is_stale = True
+            self._let_go()
+
+    def _let_go(self):
+        """Have the threads look for rows whose answer is of no use any more."""
+        for worker in self._workers:
+            worker.is_stale = True
 
     def _live(self):
         return sum(worker.live for worker in self._workers)
@@ -297,6 +301,8 @@ class Scheduler:
                 return
             request.is_over = True
             self._counts["cancelled" if request.future.cancelled() else how] += 1
+        if how != "completed" and request.rows > 1:
+            self._let_go()
         request.end(error)
 
     def count(self, rows, timesteps, ended, seconds):

@@ -120,26 +120,17 @@ class Streams:
         try:
             outputs = self.pool.predict_checked({piece.id: piece.values for piece in alive}, self._threads)
         except Exception as error:  # noqa: BLE001  (each caller gets its own answer, or the error it made)
-            if len(alive) == 1:
-                self._tell(alive[0], error=error)
-            else:
+            if len(pieces) == 1:
                 for piece in alive:
-                    self._compute_alone(piece)
+                    self._tell(piece, error=error)
+            else:  # those that go on first: where room is short, one that begins might take it
+                for piece in sorted(alive, key=lambda piece: piece.starts):
+                    self._compute([piece])
             return
         for piece in alive:
             if piece.ends:
                 self.pool.close([piece.id])
             self._tell(piece, outputs[piece.id])
-
-    def _compute_alone(self, piece):
-        try:
-            y = self.pool.predict_checked({piece.id: piece.values}, self._threads)[piece.id]
-        except Exception as error:  # noqa: BLE001
-            self._tell(piece, error=error)
-            return
-        if piece.ends:
-            self.pool.close([piece.id])
-        self._tell(piece, y)
 
     def _tell(self, piece, y=None, error=None):
         with suppress(InvalidStateError):  # cancelled

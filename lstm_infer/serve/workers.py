@@ -5,6 +5,7 @@ from math import ceil, inf
 
 import numpy as np
 
+from ..errors import InputError
 from ..kernels import rows
 from ..kernels.address import address_of
 from ..layers.structure import flatten
@@ -46,7 +47,7 @@ class Continuous:
     def give_up(self):
         """Forget all rows; return their requests."""
         requests, slots = dict.fromkeys(row.request for row in self._rows if row is not None), self._states.slots
-        self._rows, self._free, self._new, self._soonest = [None] * slots, list(range(slots - 1, -1, -1)), [], inf
+        self._rows, self._free, self._soonest = [None] * slots, list(range(slots - 1, -1, -1)), inf
         self._left, self._done = np.zeros((2, slots), np.int64)
         self._reads = np.zeros((len(self._temporal), slots), np.int64)  # addresses of sequences
         self._writes = np.zeros((len(self._outputs), slots), np.int64)
@@ -58,6 +59,14 @@ class Continuous:
         slots = np.flatnonzero(self._left)
         if not len(slots):
             return
+        try:
+            self._go(slots)
+        except InputError:  # some row holds what its model does not know, and no state has changed
+            for slot in slots.tolist():
+                self._go_alone(slot)
+
+    def _go(self, slots):
+        """Compute the next timesteps of some rows."""
         began, left = time.perf_counter(), self._left[slots]
         timesteps = min(self._most_timesteps(), int(left.max()))
         counts = np.minimum(left, timesteps)
@@ -77,6 +86,14 @@ class Continuous:
                 self._queue.end(row.request, "completed")
         self._release(slots[places].tolist())
 
+    def _go_alone(self, slot):
+        request = self._rows[slot].request
+        try:
+            self._go(np.array([slot]))
+        except InputError as error:
+            self._queue.end(request, "failed", error)
+            self._release([slot])
+
     def _most_timesteps(self):
         """Return how many timesteps this round may have; the first one of all is one, to see how long it takes."""
         return max(1, min(MOST_TIMESTEPS, ceil(ROUND / self._timestep))) if self._timestep else 1
@@ -86,15 +103,15 @@ class Continuous:
         if self.is_stale or now >= self._soonest:
             self.is_stale = False
             self._sweep(now)
-        self._new = self._queue.take_rows(len(self._free), self.live)
-        for row in self._new:
+        new = self._queue.take_rows(len(self._free), self.live)
+        for row in new:
             row.slot = slot = self._free.pop()
             self._rows[slot], self._left[slot], self._done[slot] = row, row.request.timesteps, 0
             self._soonest = min(self._soonest, row.request.deadline)
             for number, (value, is_temporal) in enumerate(zip(row.request.values, self._temporal, strict=True)):
                 self._reads[number, slot] = address_of(value) + row.index * value.strides[0] if is_temporal else 0
-        if self._new:
-            self._states.clear([row.slot for row in self._new])
+        if new:
+            self._states.clear([row.slot for row in new])
 
     def _sweep(self, now):
         """Let rows go whose answer is of no use any more."""
@@ -129,9 +146,10 @@ class Continuous:
         for number, (y, is_temporal) in enumerate(zip(outputs, self._outputs, strict=True)):
             if not is_temporal:
                 continue
-            for row in self._new:
+            for slot in slots[self._done[slots] == 0].tolist():
+                row = self._rows[slot]
                 kept = row.output(number, (row.request.timesteps, *y.shape[2:]), y.dtype)
-                self._writes[number, row.slot] = address_of(kept) + row.index * kept.strides[0]
+                self._writes[number, slot] = address_of(kept) + row.index * kept.strides[0]
             y = np.ascontiguousarray(y)
             size = y[0, 0].nbytes
             self._scatter(self._writes[number], slots, self._done, counts, size, timesteps, address_of(y))
@@ -156,10 +174,24 @@ class Dynamic:
     def round(self):
         """Compute the requests that have waited longest and have one shape."""
         self._taken = taken = self._queue.take_alike(self._most)
-        if not taken:
+        try:
+            self._compute(taken)
+        except InputError:
+            for request in taken:
+                self._compute_alone(request)
+        self._taken, self.live = [], 0
+
+    def _compute_alone(self, request):
+        try:
+            self._compute([request])
+        except InputError as error:
+            self._queue.end(request, "failed", error)
+
+    def _compute(self, requests):
+        if not requests:
             return
         began = time.perf_counter()
-        columns = zip(*(request.values for request in taken), strict=True)
+        columns = zip(*(request.values for request in requests), strict=True)
         values = [np.concatenate(column) if len(column) > 1 else column[0] for column in columns]
         self.live = rows = len(values[0])
         predict = self._model.session().predict if self._model.is_stateful else self._model.predict
@@ -167,12 +199,11 @@ class Dynamic:
         timesteps = rows * (values[0].shape[1] if values[0].ndim > 1 else 1)
         self._queue.count(rows, timesteps, rows, time.perf_counter() - began)
         first = 0
-        for request in taken:
+        for request in requests:
             for number, y in enumerate(outputs):
                 request.output(number, y.shape[1:], y.dtype)[:] = y[first : first + request.rows]
             first += request.rows
             self._queue.end(request, "completed")
-        self._taken, self.live = [], 0
 
     def give_up(self):
         """Forget what was taken; return it."""

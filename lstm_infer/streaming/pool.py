@@ -210,7 +210,14 @@ class SessionPool:
         if len(ids) != rows or any(len(value) != rows for value in values):
             found = f"{len(ids)} sessions and {[len(value) for value in values]} rows"
             raise InputError(f"found {found}, expected one row for each")
-        return self._rows.finish(self._rows.advance(self._slots_of(ids), values, counts, threads))
+        slots, new = self._directory.find(ids)
+        try:
+            self._rows.clear(new)
+            return self._rows.finish(self._rows.advance(slots, values, counts, threads))
+        except BaseException:
+            new = set(new)
+            self._directory.close([id for id, slot in zip(ids, slots.tolist(), strict=True) if slot in new])
+            raise
 
     def _stack(self, rows):
         """Return the inputs of several sessions as the values of a batch."""
@@ -226,17 +233,11 @@ class SessionPool:
         return doors.pack(self.model, outputs)
 
     # ------------------------------------------------------------ sessions
-    def _slots_of(self, ids):
-        """Return the slots of some sessions, which begin where they do not exist."""
-        slots, new = self._directory.find(ids)
-        if new:
-            self._rows.clear(new)
-        return slots
-
     def reset(self, ids):
         """Let some sessions, new ones among them, begin anew from a zero state."""
         with self._lock:
-            self._rows.clear(self._slots_of(list(ids)))
+            slots, _ = self._directory.find(list(ids))
+            self._rows.clear(slots)
 
     def close(self, ids):
         """Forget some sessions; ids that are not there are passed over."""

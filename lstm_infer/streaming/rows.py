@@ -73,12 +73,26 @@ class Rows:
         list of arrays
             One per output: (rows, timesteps, ...), where only real timesteps mean anything, or (rows, ...) after the
             last real timestep; the latter are still to `finish`.
+
+        Raises
+        ------
+        InputError
+            A layer finds an id that it does not know; no state has changed.
         """
         self.model.check_ready()
         line = self._prepared()
-        if line:
+        if line and values[0].dtype.kind == "f":  # in which nothing can be wrong
             return [line.advance(slots, np.ascontiguousarray(values[0]), counts, threads)]
-        return self._advance_graph(slots, values, counts)
+        arrays = [array for some in self.arrays.values() for array in some]
+        before = [array[slots] for array in arrays]
+        try:
+            if line:
+                return [line.advance(slots, np.ascontiguousarray(values[0]), counts, threads)]
+            return self._advance_graph(slots, values, counts)
+        except BaseException:
+            for array, states in zip(arrays, before, strict=True):
+                array[slots] = states
+            raise
 
     def finish(self, outputs):
         """Complete what `advance` returned, or some rows of it: what need not be computed at every timestep."""
