@@ -624,7 +624,7 @@ def test_how_much_is_read(tmp_path, model, x):
 @pytest.fixture(scope="module")
 def adder():
     """Adds its three numbers."""
-    model = li.Sequential([li.Input((3,)), li.Dense(1)])
+    model = li.Sequential([li.Input((3,)), li.Dense(1, name="dense")])
     model.set_weights([np.ones((3, 1)), np.zeros(1)])
     return model
 

@@ -129,7 +129,7 @@ class CsvReader(Reader):
         if first > 0:
             begin, _, before, _ = parser.rows[first].tolist()
             return begin, first, before  # its turn comes
-        if first < 0 and (count or ended or len(text) - at < BLOCK_BYTES or text.find(b"\n", at) < 0):
+        if first < 0 and (count or ended or len(text) - at <= LONG_ROW or text.find(b"\n", at) < 0):
             return after, count, lines
         end = text.index(b"\n", at if first < 0 else parser.rows[0, 0]) + 1
         return parser.parse(np.frombuffer(text[:end], np.uint8), at, True, self._delimiter)
