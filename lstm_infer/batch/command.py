@@ -22,6 +22,7 @@ EXAMPLES = """examples:
 
 Data may be larger than memory. A file under the target's name is always whole: until then its parts stand in a
 folder .NAME.partial beside it. After an interrupt, a full disk or a power cut, the same command with --resume goes on.
+CSV has a line of names where something stands beside the predictions, or there are several outputs.
 
 exit status: 0 done (rows skipped on request included), 1 the job failed, 2 wrong usage, a bad model or bad input,
 130 interrupted, 143 terminated

@@ -6,6 +6,7 @@ exactly what the one before it has written; and the engine gives a row the same 
 """
 
 import dataclasses
+import errno
 import os
 import threading
 import time
@@ -23,6 +24,9 @@ from .progress import Memory, make
 from .scaling import Scaling
 from .settings import Settings
 from .targets import open_target
+
+
+NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG)  # Windows has no EDQUOT of the disk
 
 
 class Done(NamedTuple):
@@ -134,6 +138,8 @@ def predict_sources(model, inputs, output, original, progress="quiet", kept=None
         feed.close()
         raise
     except BaseException as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            error.filename = str(output)
         if target.keep() and kept is not None:
             kept(Stopped(at.rows, str(output)))
         if isinstance(error, Exception):  # else a thread may still wait for a pipe
