@@ -25,7 +25,6 @@ from .scaling import Scaling
 from .settings import Settings
 from .targets import open_target
 
-
 NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EFBIG)  # Windows has no EDQUOT of the disk
 
 
