@@ -15,7 +15,7 @@ from ..spec import Handle
 MAX_PIECES = 20_000  # of one array
 MAX_COLUMNS = 1 << 24
 MAX_NUMBERS = 1 << 30  # of all arrays of a file together
-KERNEL = re.compile(r"(^|[/_])(kernel|embeddings|[WU](_[a-z])?|vars/[01])(:0)?$")  # where zeros alone mean a dead unit
+KERNEL = re.compile(r"(^|[/_])(kernel|[WU](_[a-z])?|vars/[01])(:0)?$")  # where zeros alone mean a dead unit
 
 
 class Survey:
@@ -122,11 +122,16 @@ def warnings_of(arrays: Sequence[dict]) -> list[str]:
             size = math.prod(array["shape"])
             every = "all" if array[word] == size else f"{array[word]:,} of"
             found.append(f"array '{array['name']}': {every} {size:,} numbers are {text}{_more(some)}")
-    dead = [array for array in arrays if array["zero_columns"] and KERNEL.search(array["means"] or array["name"])]
+    dead = [array for array in arrays if array["zero_columns"] and _is_kernel(array["means"] or array["name"])]
     for array in dead[:1]:
         shown = f"{array['zero_columns']:,} of {array['units']:,} units (columns along axis {len(array['shape']) - 1})"
         found.append(f"array '{array['name']}': {shown} have only zeros for weights{_more(dead)}")
     return found
+
+
+def _is_kernel(name: str) -> bool:
+    is_bias = re.search(r"locally_connected_\dd(_\d+)?/vars/1$", name)  # of rank 2
+    return bool(KERNEL.search(name)) and not is_bias
 
 
 def _more(arrays: list[dict]) -> str:
