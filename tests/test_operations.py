@@ -11,7 +11,7 @@ from lstm_infer import layouts
 from lstm_infer.errors import LoadError
 from lstm_infer.layers import LAYERS
 from lstm_infer.layers.ops import ELEMENTWISE, KERAS, TENSORFLOW
-from lstm_infer.layouts import operators
+from lstm_infer.layouts import operations, operators
 from lstm_infer.spec import RawModel
 
 RNG = np.random.default_rng(7)
@@ -32,9 +32,9 @@ def operation(name, *args, **options):
 
 
 def test_both_tables_name_the_same():
-    assert not operators.KERAS_CLASSES ^ set(KERAS)
+    assert not operations.KERAS_CLASSES ^ set(KERAS)
     assert not ELEMENTWISE - set(KERAS)
-    named = [row[0] for row in (*operators.FUNCTIONS.values(), *operators.NODES.values())]
+    named = [row[0] for row in (*operations.FUNCTIONS.values(), *operations.NODES.values())]
     assert {name for name in named if not name.startswith("tf.")} <= set(KERAS)
     assert {name.removeprefix("tf.") for name in named if name.startswith("tf.")} <= set(TENSORFLOW)
 
