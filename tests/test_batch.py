@@ -693,13 +693,31 @@ def test_columns_by_place_and_columns_for_two_uses(tmp_path, adder):
     assert [json.loads(line)["dense"] for line in (tmp_path / "y.npy").read_text().splitlines()] == [[6.0], [15.0]]
 
 
+def test_later_tables_use_the_columns_of_the_first(tmp_path):
+    weighted = li.Sequential([li.Input((2,)), li.Dense(1)])
+    weighted.set_weights([np.array([[1.0], [10.0]]), [0.0]])
+    for name, text in (("1", "a,b\n1,2\n"), ("2", "b,id,a\n2,7,1\n"), ("3", "b,c\n1,2\n"), ("4", "nan,2\n1,2\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    files = [tmp_path / f"{n}.csv" for n in range(1, 5)]
+    predict_files(weighted, files[:2], tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy").tolist() == [[21.0], [21.0]]
+    for other in files[2:]:
+        with pytest.raises(li.InputError, match=f"{other.name}: found no column 'a'"):
+            predict_files(weighted, [files[0], other], tmp_path / "z.npy")
+    predict_files(weighted, files[3], tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy").shape == (2, 1)
+
+
 def test_wrong_settings(tmp_path, model, adder):
     (tmp_path / "x.csv").write_text("1,2,3\n")
     for given, message in (
-        ({"round": -1}, "decimals from 0"), ({"rejected": "r"}, "needs on_error='skip'"), ({"columns": "0-9"}, "'3'"),
+        ({"round": -1}, "decimals from 0"), ({"round": 99}, "to 20"), ({"rejected": "r"}, "needs on_error='skip'"),
+        ({"columns": "0-9"}, "'3'"),
     ):  # fmt: skip
         with pytest.raises(li.InputError, match=message):
             predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", **given)
+    with pytest.raises(li.InputError, match="holds the predictions alone"):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy", index=True)
     with pytest.raises(li.InputError, match="expected a Model: load_model"):
         predict_files(tmp_path / "m.h5", tmp_path / "x.csv", tmp_path / "y.csv")
     fixed = li.Sequential([li.Input((4, 3)), li.LSTM(2)])

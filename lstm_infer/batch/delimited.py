@@ -13,6 +13,7 @@ ROWS = 1 << 13
 """Rows of a block, at most."""
 LONG_ROW = 1 << 17
 """Bytes of a row from which newlines in it tell that a quote was not closed; Python's csv has this limit for a cell."""
+NUMBER = re.compile(r"\s*[-+]?(\.?\d|(nan|inf|infinity)\s*$)", re.IGNORECASE)
 MARKS = b"\t;,"
 BOM = b"\xef\xbb\xbf"
 
@@ -21,7 +22,7 @@ class CsvReader(Reader):
     """Rows of cells.
 
     The delimiter is the first of tab, semicolon and comma that the first line holds, else any number of blanks. The
-    first line is a header if nothing in it begins like a number. Blank lines do not count.
+    first line is a header if nothing in it begins like a number or says that it is none. Blank lines do not count.
     """
 
     is_table = True
@@ -37,7 +38,7 @@ class CsvReader(Reader):
         cells = self._cells(first.decode("utf-8", "replace"))
         has_header = settings.header
         if has_header is None:
-            has_header = not any(re.match(r"\s*[-+]?\.?\d", cell) for cell in cells)
+            has_header = not any(NUMBER.match(cell) for cell in cells)
         self.names = _unique(cells) if has_header else [str(n) for n in range(len(cells))]
         self.has_header = has_header and bool(cells)
 

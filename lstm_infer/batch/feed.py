@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from .aligned import Stream, side_by_side
 from .block import BLOCK_BYTES, Block, Ragged, join_samples
-from .plan import plan
+from .plan import as_first, plan
 from .reader import Reader, open_source
 from .samples import Assembler
 from .sources import Source, find
@@ -54,7 +54,7 @@ class Feed:
             return
         self._several = False
         if isinstance(inputs, (str, os.PathLike)) or (isinstance(inputs, (list, tuple)) and _are_paths(inputs)):
-            paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+            self._first, paths = None, [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
             self.sources = [source for path in paths for source in _sources(path, settings)]
             self._several = len(self.sources) > 1
             self._first = self._opened(self.sources[0]) if self.sources else None
@@ -80,7 +80,10 @@ class Feed:
 
     # ------------------------------------------------------------ one stream
     def _opened(self, source):
-        return self._planned(open_source(source, self._settings), self._model.inputs)
+        reader, its_plan = self._planned(open_source(source, self._settings), self._model.inputs)
+        if self._first is not None:
+            its_plan = as_first(its_plan, reader, *reversed(self._first))
+        return reader, its_plan
 
     def close(self):
         """Close what is open."""

@@ -72,6 +72,21 @@ def plan(tensors, reader, settings):
     return Plan(inputs, beside, settings.lengths, text)
 
 
+def as_first(its_plan, reader, first_plan, first):
+    """Return the plan of a table, which uses the columns of the `first` table by name, whatever their order.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    if not (reader.is_table and first.is_table and reader.names and first.names) or reader.names == first.names:
+        return its_plan
+    for columns in first_plan.inputs.values():
+        _check(reader, columns)
+    return first_plan
+
+
 def _that_are_scaled(columns, settings, reader):
     """Return the columns that the scaling names, if it names any: the others were not the model's."""
     named = [column for column in columns if column in settings.scale.names]

@@ -103,8 +103,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise InputError(f"found {name}={value!r}, expected a positive number")
-        if self.round is not None and (not isinstance(self.round, int) or self.round < 0):
-            raise InputError(f"found round={self.round!r}, expected a number of decimals from 0")
+        if self.round is not None and (not isinstance(self.round, int) or not 0 <= self.round <= 20):
+            raise InputError(f"found round={self.round!r}, expected a number of decimals from 0 to 20")
         if self.rejected is not None and self.on_error != "skip":
             raise InputError("rejected needs on_error='skip': else no row is left out")
         if self.delimiter is not None and (len(self.delimiter) != 1 or ord(self.delimiter) > 127):

@@ -68,6 +68,8 @@ def open_target(path, settings, names, identity):
     kind = format_of(path, settings.output_format)
     if kind == "npy" and len(names) > 1:
         raise InputError(f"the model has {len(names)} outputs, expected an .npz target or --output-format npz")
+    if kind == "npy" and (settings.index or settings.with_input or settings.time):
+        raise InputError("an npy target holds the predictions alone, expected another format for what stands beside")
     if str(path) in STDOUT:
         if sys.stdout is None:
             raise OSError("standard output is closed")
