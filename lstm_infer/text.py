@@ -134,9 +134,16 @@ class Tokenizer:
         return [self._ids(text) for text in texts]
 
     def sequences_to_texts(self, sequences):
-        """Return texts of ids; unknown ids are left out."""
-        between = "" if self.char_level else " "
-        return [between.join(self.index_word[int(i)] for i in ids if int(i) in self.index_word) for ids in sequences]
+        """Return texts of ids, with blanks between words and also between characters, as Keras does.
+
+        Unknown ids become the `oov_token`, or are left out where there is none.
+        """
+        return [" ".join(word for word in map(self._word, ids) if word is not None) for ids in sequences]
+
+    def _word(self, index):
+        word = self.index_word.get(int(index))
+        is_known = word is not None and not (self.num_words and int(index) >= self.num_words)
+        return word if is_known else self.index_word.get(self.word_index.get(self.oov_token))
 
     def _ids(self, text):
         text = str(text).lower() if self.lower else str(text)

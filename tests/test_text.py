@@ -36,7 +36,7 @@ def test_lists_and_objects_of_words(tmp_path):
     (tmp_path / "list.json").write_text('["a", "b", " "]')
     (tmp_path / "words.json").write_text('{"The": 1, "cat": 2}')
     assert Tokenizer.load(tmp_path / "list.json").texts_to_sequences(["ab bA"]) == [[0, 1, 2, 1]]
-    assert Tokenizer.load(tmp_path / "list.json").sequences_to_texts([[0, 2, 1, 7]]) == ["a b"]
+    assert Tokenizer.load(tmp_path / "list.json").sequences_to_texts([[0, 2, 1, 7]]) == ["a   b"]
     assert Tokenizer.load(tmp_path / "words.json").texts_to_sequences(["The cat the"]) == [[1, 2]]
 
 
@@ -157,3 +157,15 @@ def test_models_of_another_kind():
         list(generate(li.load_model(MODELS / "licence.keras"), [], 2))
     with pytest.raises(li.InputError, match="no probabilities"):
         list(generate(weighted(li.Input((None,)), li.Embedding(6, 4), li.GRU(5)), [1], 20))
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ({}, ["the cat sat on mat", "ate", "", "the"]), ({"num_words": 4}, ["the cat sat", "", "", "the"]),
+    ({"oov_token": "sat"}, ["the cat sat on mat sat", "ate", "", "sat the"]),
+    ({"oov_token": "sat", "num_words": 4}, ["the cat sat sat sat sat", "sat", "", "sat the"]),
+    ({"char_level": True}, ["the cat sat on mat", "ate", "", "the"]),
+])  # fmt: skip
+def test_texts_of_ids(given, expected):
+    """As tf_keras 2.21 gives them."""
+    tokenizer = Tokenizer({"the": 1, "cat": 2, "sat": 3, "on": 4, "mat": 5, "dog": 6, "ate": 7}, **given)
+    assert tokenizer.sequences_to_texts([[1, 2, 3, 4, 5, 99], [7], [], [0, 1]]) == expected

@@ -189,6 +189,8 @@ class FileTarget:
         self._rejects.close()
         if self.progress.rejected and (self.folder / "rejected").exists():
             shutil.move(self.folder / "rejected", self.rejected_file)
+        elif not self.progress.rejected and self._settings.rejected is None:
+            Path(self.rejected_file).unlink(missing_ok=True)  # of the output that was here before
         if self._data.exists():
             os.replace(self._data, self.path)
         journal.sync_folder(self.path.parent)
