@@ -40,8 +40,8 @@ class _TableReader(Reader):
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 self.kinds[field.name] = "list"
             else:
-                numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-                self.kinds[field.name] = "number" if numeric else "text"
+                self.kinds[field.name] = "number" if _is_number(kind) else "text"
+            self.types[field.name] = str(field.type)
 
     @contextlib.contextmanager
     def _naming(self):
@@ -60,7 +60,11 @@ class _TableReader(Reader):
         rows = np.arange(first, first + batch.num_rows)
         rejected, keep, columns = [], np.ones(len(rows), bool), {}
         for name in wanted.numbers:
-            columns[name], bad = _numbers(batch.column(batch.schema.get_field_index(name)), wanted.shapes.get(name))
+            column = batch.column(batch.schema.get_field_index(name))
+            try:
+                columns[name], bad = _numbers(column, wanted.shapes.get(name))
+            except InputError as error:
+                raise InputError(f"{self.source}: column '{name}': {error}") from None
             for row, reason in bad:
                 if keep[row]:
                     keep[row] = False
@@ -157,11 +161,18 @@ class ArrowReader(_TableReader):
                     first += part.num_rows
 
 
+def _is_number(kind):
+    types = arrow().types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+
 def _numbers(column, shape):
     """Return a column of numbers or of (nested) lists of them, and the rows that cannot be used, with reasons."""
     pa = arrow()
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
     bad = [(int(row), "found nothing") for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))]
     if bad:
         column = _filled(column)
