@@ -423,6 +423,56 @@ def test_columns_left_out_are_said(tmp_path, model, x, expected, capfd):
                      for name, kind in (("day", "date32[day]"), ("none", "null"))]  # fmt: skip
 
 
+@pytest.mark.parametrize(("unit", "zone"), [("ms", None), ("ms", "Europe/Berlin"), ("us", "UTC"), ("us", "+02:00")])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_times_keep_their_type(tmp_path, model, x, suffix, unit, zone):
+    pa = pyarrow()
+    first = 1_700_000_000_123 * {"ms": 1, "us": 1000}[unit]
+    values = [None, *range(first, first + len(x) - 1)]
+    if unit == "us":
+        values[5] = -(10**15) * 3  # long before zones
+    times = pa.array(values, pa.int64()).cast(pa.timestamp(unit, zone))
+    write_parquet(tmp_path / "x.parquet", {"x": x.tolist(), "t": times})
+    predict_files(model, tmp_path / "x.parquet", tmp_path / f"y.{suffix}", columns=["x"], time="t")
+    found = read_table(tmp_path / f"y.{suffix}")["t"].combine_chunks()
+    assert found.type == times.type and found.equals(times)
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input="t")
+    rows = [json.loads(line)["t"] for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert rows == ["" if value is None else str(value) for value in times.to_pylist()]
+    (tmp_path / "z.csv").write_text("t," + ",".join(f"c{n}" for n in range(12)) + "\nsoon" + ",1" * 12)
+    write_parquet(tmp_path / "x.parquet", {"t": times, **{f"c{n}": c for n, c in enumerate(x.reshape(-1, 12).T)}})
+    predict_files(model, [tmp_path / "x.parquet", tmp_path / "z.csv"], tmp_path / f"y.{suffix}", time="t")
+    assert read_table(tmp_path / f"y.{suffix}")["t"].to_pylist()[-1] == "soon"
+
+
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
+def test_feather_of_version_1(tmp_path, model, x, expected):
+    pa = pyarrow()
+    import pyarrow.feather as feather
+
+    table = pa.table({f"c{n}": column for n, column in enumerate(x.reshape(len(x), -1).T)})
+    try:
+        feather.write_feather(table, str(tmp_path / "x.feather"), version=1)
+    except ValueError as error:
+        pytest.skip(str(error))
+    predict_files(model, tmp_path / "x.feather", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_a_row_group_may_be_large(tmp_path, model):
+    """Only some of it is in memory."""
+    pa = pyarrow()
+    x = RANDOM.normal(size=(12, 300_000)).astype(np.float32)
+    given = {"row_group_size": 300_000, "use_dictionary": False, "compression": "none"}
+    write_parquet(tmp_path / "x.parquet", {f"c{n}": column for n, column in enumerate(x)}, **given)
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    feed = Feed(model, tmp_path / "x.parquet", Settings())
+    for samples in feed.samples():
+        most = max(most, pa.total_allocated_bytes() - before)
+        rows += len(samples.rows)
+    assert rows == 300_000 and most < x.nbytes // 2
+
+
 def test_lengths_of_lists_that_are_padded(tmp_path, model, x):
     pa = pyarrow()
     lengths = RANDOM.integers(1, TIMESTEPS + 1, len(x))

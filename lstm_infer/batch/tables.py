@@ -1,6 +1,9 @@
 """Parquet and Arrow (also called Feather) through pyarrow, which the extra ``tables`` brings."""
 
 import contextlib
+import datetime
+import functools
+import warnings
 
 import numpy as np
 
@@ -10,6 +13,8 @@ from .reader import Reader, open_bytes
 
 READ_ROWS = 1 << 14
 """Rows that are decoded at once, at most."""
+READ_BYTES = 1 << 16
+"""Bytes that are read at once of each column of parquet; without a number, pyarrow reads all that a row group has."""
 
 
 def arrow():
@@ -81,7 +86,7 @@ class _TableReader(Reader):
 
 
 class ParquetReader(_TableReader):
-    """A parquet file, a few row groups' columns at a time."""
+    """A parquet file, some pages of its columns at a time: row groups may be of any size."""
 
     def __init__(self, source, settings):
         super().__init__(source, settings)
@@ -93,7 +98,7 @@ class ParquetReader(_TableReader):
                 with open_bytes(source) as pipe:
                     self._file = parquet.ParquetFile(arrow().BufferReader(pipe.read()))
             else:
-                self._file = parquet.ParquetFile(source.path, pre_buffer=False)
+                self._file = parquet.ParquetFile(source.path, pre_buffer=False, buffer_size=READ_BYTES)
             self._take_schema(self._file.schema_arrow)
         self.rows = self._file.metadata.num_rows
 
@@ -145,6 +150,14 @@ class ArrowReader(_TableReader):
         try:
             reader = pa.ipc.open_file(file)
         except pa.ArrowInvalid:
+            file.seek(0)
+            if file.read(4) == b"FEA1":
+                import pyarrow.feather as feather
+
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of a format that pyarrow will not read for ever
+                    table = feather.read_table(self.source.path)
+                return iter(table.to_batches()), table.schema
             file.seek(0)
             reader = pa.ipc.open_stream(file)
             return iter(reader), reader.schema
@@ -227,7 +240,33 @@ def _others(column):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return np.array(["" if value is None else str(value) for value in column.to_pylist()], object)
+    kind = _stamp_type(column.type) if pa.types.is_timestamp(column.type) else str
+    texts = np.empty(len(column), object)
+    texts[:] = [kind("" if value is None else value) for value in column.to_pylist()]
+    return texts
+
+
+class Stamp(str):
+    """The text of a time, which knows the type that it had: unit and time zone."""
+
+    __slots__ = ()
+    arrow = None
+
+
+@functools.cache
+def _stamp_type(kind):
+    return type("Stamp", (Stamp,), {"__slots__": (), "arrow": [kind.unit, kind.tz]})
+
+
+def _stamps(texts, kind):
+    """Return texts of `Stamp` as an array of times."""
+    pa = arrow()
+    texts = [text or None for text in texts]
+    fine = pa.timestamp("ns" if kind.unit == "ns" else "us", kind.tz)
+    try:
+        return pa.array(texts, pa.string()).cast(fine).cast(kind)
+    except pa.ArrowInvalid:  # an offset of seconds, as before zones were agreed upon
+        return pa.array([text and datetime.datetime.fromisoformat(text) for text in texts], kind)
 
 
 # ---------------------------------------------------------------- writing
@@ -269,7 +308,7 @@ def _type(column):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text":
-        return pa.string()
+        return pa.timestamp(*column.about["arrow"]) if column.about.get("arrow") else pa.string()
     shape = list(column.shape)
     if kind == "array" and shape == [1]:
         shape = []
@@ -282,6 +321,8 @@ def _type(column):
 def _arrow_array(column, part):
     pa = arrow()
     kind = column.about["kind"]
+    if kind == "text" and column.about.get("arrow"):
+        return _stamps(part.tolist(), _type(column))
     if kind == "text":
         return pa.array(part.tolist(), pa.string())
     values = part.values if kind == "ragged" else part
