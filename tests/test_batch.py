@@ -1,5 +1,6 @@
 """Jobs over files: every format in and out, against `predict` of the same numbers in memory."""
 
+import argparse
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch import command, predict_batches, predict_files
 from lstm_infer.batch.feed import Feed
 from lstm_infer.batch.progress import make
 from lstm_infer.batch.settings import Settings
@@ -367,6 +368,124 @@ def test_parquet_beside(tmp_path, model, x, expected):
     table = read_table(tmp_path / "y.parquet")
     assert table["id"].to_pylist() == list(range(len(x)))
     np.testing.assert_array_equal(np.array(table["out"].to_pylist(), np.float32), expected)
+
+
+def write_parquet(path, columns, **given):
+    pa = pyarrow()
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.table(columns), path, **given)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["decimal128(12, 4)", "decimal256(40, 4)", "float16", "uint8", "int64", "bool"])
+def test_numbers_of_every_type(tmp_path, model, kind):
+    pa = pyarrow()
+    name, _, digits = kind.rstrip(")").partition("(")
+    kind = getattr(pa, {"bool": "bool_"}.get(name, name))(*map(int, digits.split(", ") if digits else ()))
+    x = RANDOM.integers(0, 2, (20, TIMESTEPS * FEATURES)).astype(np.float32)
+    columns = {f"c{n}": pa.array(column.astype(np.float16) if name == "float16" else column).cast(
+        pa.uint8() if name == "bool" else kind).cast(kind) for n, column in enumerate(x.T)}  # fmt: skip
+    write_parquet(tmp_path / "x.parquet", columns)
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    expected = model.predict(x.reshape(-1, TIMESTEPS, FEATURES))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    if name.startswith("decimal"):
+        lists = pa.ListArray.from_arrays(np.arange(21) * x.shape[1], pa.array(x.reshape(-1)).cast(kind))
+        write_parquet(tmp_path / "x.parquet", {"x": lists})
+        predict_files(made(li.LSTM(3), shape=(None, 1)), tmp_path / "x.parquet", tmp_path / "y.npy")
+        np.testing.assert_array_equal(
+            np.load(tmp_path / "y.npy"), made(li.LSTM(3), shape=(None, 1)).predict(x[..., None])
+        )
+
+
+@pytest.mark.filterwarnings("default")
+def test_columns_left_out_are_said(tmp_path, model, x, expected, capfd):
+    import datetime
+
+    pa = pyarrow()
+    flat = x.reshape(len(x), -1)
+    columns = {f"c{n}": flat[:, n] for n in range(flat.shape[1])}
+    columns["day"] = pa.array([datetime.date(2024, 1, 1)] * len(x))
+    columns["none"] = pa.nulls(len(x))
+    write_parquet(tmp_path / "x.parquet", columns)
+    with pytest.warns(UserWarning, match=r"column '(day|none)' \((date32.*|null)\) is not a number: left out") as said:
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert len(said) == 2
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    with pytest.raises(li.InputError, match="column 'none': found nothing"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", columns=["none", "c1"])
+    with pytest.raises(li.InputError, match="column 'day': found a column of date32"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", columns=["day", "c1"])
+    options = argparse.Namespace(**dict.fromkeys(command.SETTINGS), **dict.fromkeys(
+        ["group_by", "with_input", "dask", "columns", "quiet", "stats"]))  # fmt: skip
+    options.input, options.output, options.stride, options.quiet = [str(tmp_path / "x.parquet")], "y.npy", 1, True
+    options.output, options.on_error, options.argmax, options.resume = str(tmp_path / "y.npy"), "fail", False, False
+    assert command.run(options, lambda options: model) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [f"lstm-infer: column '{name}' ({kind}) is not a number: left out"
+                     for name, kind in (("day", "date32[day]"), ("none", "null"))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit", "zone"), [("ms", None), ("ms", "Europe/Berlin"), ("us", "UTC"), ("us", "+02:00")])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_times_keep_their_type(tmp_path, model, x, suffix, unit, zone):
+    pa = pyarrow()
+    first = 1_700_000_000_123 * {"ms": 1, "us": 1000}[unit]
+    values = [None, *range(first, first + len(x) - 1)]
+    if unit == "us":
+        values[5] = -(10**15) * 3  # long before zones
+    times = pa.array(values, pa.int64()).cast(pa.timestamp(unit, zone))
+    write_parquet(tmp_path / "x.parquet", {"x": x.tolist(), "t": times})
+    predict_files(model, tmp_path / "x.parquet", tmp_path / f"y.{suffix}", columns=["x"], time="t")
+    found = read_table(tmp_path / f"y.{suffix}")["t"].combine_chunks()
+    assert found.type == times.type and found.equals(times)
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input="t")
+    rows = [json.loads(line)["t"] for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert rows == ["" if value is None else str(value) for value in times.to_pylist()]
+    (tmp_path / "z.csv").write_text("t," + ",".join(f"c{n}" for n in range(12)) + "\nsoon" + ",1" * 12)
+    write_parquet(tmp_path / "x.parquet", {"t": times, **{f"c{n}": c for n, c in enumerate(x.reshape(-1, 12).T)}})
+    predict_files(model, [tmp_path / "x.parquet", tmp_path / "z.csv"], tmp_path / f"y.{suffix}", time="t")
+    assert read_table(tmp_path / f"y.{suffix}")["t"].to_pylist()[-1] == "soon"
+
+
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
+def test_feather_of_version_1(tmp_path, model, x, expected):
+    pa = pyarrow()
+    import pyarrow.feather as feather
+
+    table = pa.table({f"c{n}": column for n, column in enumerate(x.reshape(len(x), -1).T)})
+    try:
+        feather.write_feather(table, str(tmp_path / "x.feather"), version=1)
+    except ValueError as error:
+        pytest.skip(str(error))
+    predict_files(model, tmp_path / "x.feather", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_a_row_group_may_be_large(tmp_path, model):
+    """Only some of it is in memory."""
+    pa = pyarrow()
+    x = RANDOM.normal(size=(12, 300_000)).astype(np.float32)
+    given = {"row_group_size": 300_000, "use_dictionary": False, "compression": "none"}
+    write_parquet(tmp_path / "x.parquet", {f"c{n}": column for n, column in enumerate(x)}, **given)
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    feed = Feed(model, tmp_path / "x.parquet", Settings())
+    for samples in feed.samples():
+        most = max(most, pa.total_allocated_bytes() - before)
+        rows += len(samples.rows)
+    assert rows == 300_000 and most < x.nbytes // 2
+
+
+def test_lengths_of_lists_that_are_padded(tmp_path, model, x):
+    pa = pyarrow()
+    lengths = RANDOM.integers(1, TIMESTEPS + 1, len(x))
+    write_parquet(tmp_path / "x.parquet", {"x": pa.array(x.tolist()), "n": lengths})
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", lengths="n")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(x, lengths=lengths))
+    write_parquet(tmp_path / "x.parquet", {"x": pa.array([x[0].tolist(), x[1, :3].tolist()]), "n": [1, 2]})
+    with pytest.raises(li.InputError, match="lengths are for padded rows"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", lengths="n")
 
 
 def test_not_a_number_in_jsonl(tmp_path, model, x):

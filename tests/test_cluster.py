@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,8 +65,8 @@ def test_a_killed_worker(tmp_path, x):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["killed", str(ROWS)]
     expected = li.load_model(SUNSPOTS).predict(np.load(x))
-    manifest = json.loads((tmp_path / "y" / "manifest.json").read_text())
-    assert sorted(os.listdir(tmp_path / "y")) == ["manifest.json", *(f"part-{n:05}.npy" for n in range(12))]
+    manifest = json.loads((tmp_path / "y" / "_manifest.json").read_text())
+    assert sorted(os.listdir(tmp_path / "y")) == ["_manifest.json", *(f"part-{n:05}.npy" for n in range(12))]
     assert manifest["rows"] == ROWS and [part["part"] for part in manifest["parts"]][1] == [5000, 10_000]
     parts = [np.load(tmp_path / "y" / part["file"]) for part in manifest["parts"]]
     np.testing.assert_array_equal(np.concatenate(parts), expected)
@@ -75,6 +76,80 @@ def test_a_killed_worker(tmp_path, x):
 
 
 # ---------------------------------------------------------------- without a cluster
+class Here:
+    """A client that computes in this process, and fails at one task."""
+
+    def __init__(self, failing=None):
+        self.failing, self.begun = failing, 0
+
+    def submit(self, function, *arguments, **options):
+        self.begun += 1
+        if self.begun == self.failing:
+            return Future(None)
+        return Future(function(*arguments))
+
+    def cancel(self, futures):
+        pass
+
+
+class Future:
+    def __init__(self, result):
+        self._result = result
+
+    def result(self):
+        if self._result is None:
+            raise KeyboardInterrupt
+        return self._result
+
+
+@pytest.fixture
+def no_dask(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(as_completed=iter))
+
+
+def test_resume(tmp_path, x, no_dask):
+    model, folder, kept = li.load_model(SUNSPOTS), tmp_path / "y", []
+    given = {"partition_rows": 15_000, "output_format": "npy", "kept": kept.append}
+    with pytest.raises(KeyboardInterrupt):
+        predict_on_cluster(model, x, folder, Here(failing=3), **given)
+    assert kept == [(30_000, str(folder))]
+    (folder / "_part-00001.npy.json").unlink()  # as if killed just after the part was renamed
+    os.utime(folder / "part-00000.npy", (1, 1))
+    with pytest.raises(li.InputError, match=r"not empty; resume \(--resume\) goes on"):
+        predict_on_cluster(model, x, folder, Here(), **given)
+    for other, message in (({"round": 3}, "other options"), ({"partition_rows": 7000}, "in other parts")):
+        with pytest.raises(li.InputError, match=message):
+            predict_on_cluster(model, x, folder, Here(), resume=True, **{**given, **other})
+    client = Here()
+    done = predict_on_cluster(model, x, folder, client, resume=True, **given)
+    assert (done.rows, done.resumed_at) == (ROWS, 30_000) and client.begun == 2
+    assert os.stat(folder / "part-00000.npy").st_mtime == 1
+    assert sorted(os.listdir(folder)) == ["_manifest.json", *(f"part-{n:05}.npy" for n in range(4))]
+    manifest = json.loads((folder / "_manifest.json").read_text())
+    assert manifest["rows"] == ROWS and set(manifest["parts"][0]) == set(manifest["parts"][1])
+    parts = [np.load(folder / part["file"]) for part in manifest["parts"]]
+    np.testing.assert_array_equal(np.concatenate(parts), model.predict(np.load(x)))
+    with pytest.raises(li.InputError, match="all parts of a job are done"):
+        predict_on_cluster(model, x, folder, Here(), resume=True, **given)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    with pytest.raises(li.InputError, match="no stopped job left"):
+        predict_on_cluster(model, x, tmp_path / "full", Here(), resume=True, **given)
+
+
+def test_a_folder_of_parquet_is_a_dataset(tmp_path, x, no_dask):
+    pytest.importorskip("pyarrow")
+    import pyarrow.dataset as dataset
+
+    model = li.load_model(SUNSPOTS)
+    predict_on_cluster(model, x, tmp_path / "y", Here(), partition_rows=15_000)
+    expected = model.predict(np.load(x))[:, 0]
+    (name,) = dataset.dataset(tmp_path / "y").schema.names
+    np.testing.assert_array_equal(dataset.dataset(tmp_path / "y").to_table()[name].to_numpy(), expected)
+    pandas = pytest.importorskip("pandas")
+    np.testing.assert_array_equal(pandas.read_parquet(tmp_path / "y")[name], expected)
+
+
 def test_wrong_usage(tmp_path, x, monkeypatch):
     model = li.load_model(SUNSPOTS)
     with monkeypatch.context() as patch:
@@ -89,8 +164,8 @@ def test_wrong_usage(tmp_path, x, monkeypatch):
             predict_on_cluster(model, x, output, None, **npy)
     with pytest.raises(li.InputError, match="found standard input"):
         predict_on_cluster(model, "-", tmp_path / "y", None, **npy)
-    with pytest.raises(li.InputError, match="resume and rejected"):
-        predict_on_cluster(model, x, tmp_path / "y", None, resume=True, **npy)
+    with pytest.raises(li.InputError, match="rejected is not for clusters"):
+        predict_on_cluster(model, x, tmp_path / "y", None, rejected="r.jsonl", **npy)
     assert not (tmp_path / "y").exists()
 
 

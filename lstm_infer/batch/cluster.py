@@ -2,6 +2,7 @@
 
 Dask schedules the partitions and repeats those of workers that are lost. A worker loads the model once. Every partition
 becomes a file that appears when it is whole, so it does not matter how often one is begun; the manifest comes last.
+What each did is noted beside it, for a job that goes on with ``resume``.
 """
 
 import dataclasses
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from .feed import Feed
-from .job import Done, loaded, predict_sources
-from .journal import digest, sync_folder
+from .job import Done, Stopped, loaded, predict_sources
+from .journal import PARTS, digest, identity, sync_folder
 from .plan import plan
 from .progress import Memory, make
 from .reader import open_source
@@ -24,11 +25,16 @@ from .settings import Settings
 from .sources import Source, find
 
 PARTITION_ROWS = 1 << 17
+MANIFEST = "_manifest.json"
+JOB = "_job.json"
+"""With a mark that readers of datasets know: such names are no data."""
 SMALL = 1 << 20
 """Bytes of a pickled model up to which it travels with every task."""
 
 
-def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITION_ROWS, progress="quiet", **settings):
+def predict_on_cluster(
+    model, inputs, output, cluster, *, partition_rows=PARTITION_ROWS, progress="quiet", kept=None, **settings
+):
     """Compute predictions of many files, or of a few large ones, on a Dask cluster.
 
     Parameters
@@ -39,13 +45,16 @@ def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITI
         As `predict_files` takes them; on a file system that all machines share.
     output : path
         A folder, new or empty: it gets a file for every partition, in order (``part-00000.npy``), and last
-        ``manifest.json``. Of parquet such a folder is one dataset.
+        ``_manifest.json``. Of parquet such a folder is one dataset. With ``resume=True``, that of a job that was
+        stopped: parts that are whole are not computed again.
     cluster : str or distributed.Client
         The scheduler's address, or a client.
     partition_rows : int
         About how many rows make a partition. Series for windows are a partition each, and so are npz, Arrow and
         compressed files.
     progress : {"quiet", "auto"}
+    kept : callable, optional
+        As in `predict_files`.
     **settings
         As `predict_files`. ``output_format`` is parquet unless given.
 
@@ -56,26 +65,28 @@ def predict_on_cluster(model, inputs, output, cluster, *, partition_rows=PARTITI
     Raises
     ------
     InputError
-        As `predict_files`; or the folder is not empty.
+        As `predict_files`; or the folder is not empty, or that of another job.
     """
     began, memory = time.monotonic(), Memory()
     client, is_ours = _connect(cluster)
     try:
         checked = Settings(**{**settings, "output_format": settings.get("output_format") or "parquet"})
-        if checked.resume or checked.rejected:
-            raise InputError("resume and rejected are not for clusters: Dask repeats what is lost, by itself")
+        if checked.rejected:
+            raise InputError("rejected is not for clusters: rejected rows are written beside each part")
         sources = [source for path in _paths(inputs) for source in find(path, checked.input_format)]
         Feed(model, sources[:1], loaded(checked)).close()  # what is wrong is found here
         parts = [part for source in sources for part in _split(source, model, checked, partition_rows)]
-        folder = _new_folder(output)
-        results = _run(client, model, parts, folder, checked, make(progress, 0))
+        about = {**identity(model, sources, checked), "parts": json.loads(json.dumps([part.part for part in parts]))}
+        folder = _folder(output, about, checked.resume)
+        results = _run(client, model, parts, folder, checked, make(progress, 0), kept)
     finally:
         if is_ours:
             client.close()
-    _write_manifest(folder, model, results)
-    rows, rejected = (sum(result[word] for result in results) for word in ("rows", "rejected"))
+    _finish(folder, model, results)
+    rows, rejected, before = (sum(result.get(word, 0) for result in results) for word in ("rows", "rejected", "before"))
     seconds = time.monotonic() - began
-    return Done(rows, rejected, 0, seconds, rows / max(seconds, 1e-9), memory.peak(), memory.anonymous, None)
+    rate = (rows - before) / max(seconds, 1e-9)
+    return Done(rows, rejected, before, seconds, rate, memory.peak(), memory.anonymous, None)
 
 
 def _connect(cluster):
@@ -113,7 +124,8 @@ def _split(source, model, settings, partition_rows):
         reader.close()
 
 
-def _new_folder(output):
+def _folder(output, about, resumes):
+    """Return the folder for the parts, which says of what job they are."""
     if str(output) == "-":
         raise InputError("found standard output, expected a folder to write parts into")
     folder = Path(os.path.abspath(output))
@@ -121,35 +133,69 @@ def _new_folder(output):
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InputError(f"{output}: found a file, expected a folder to write parts into") from None
-    if any(folder.iterdir()):
-        raise InputError(f"{output}: found a folder that is not empty")
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(f"{JOB}.")}
+    if not found:
+        _write(folder / JOB, about)
+        return folder
+    if MANIFEST in found:
+        raise InputError(f"{output}: found a folder that is not empty: all parts of a job are done")
+    if not resumes:
+        hint = "; resume (--resume) goes on with the job that left it" if JOB in found else ""
+        raise InputError(f"{output}: found a folder that is not empty{hint}")
+    before = _read(folder / JOB)
+    if before is None:
+        raise InputError(f"{output}: found a folder that no stopped job left, expected one to go on with")
+    for word, difference in {**PARTS, "parts": "in other parts"}.items():
+        if before.get(word) != about[word]:
+            raise InputError(f"{output}: found a job that was stopped, but {difference}; take a new folder")
     return folder
 
 
+def _note(target):
+    """Return the path of what is known of a part."""
+    return Path(target).with_name(f"_{Path(target).name}.json")
+
+
+def _noted(target):
+    """Return what a part of a job before did; None where it is not whole."""
+    found = _read(_note(target)) if os.path.exists(target) else None
+    return found and {**found, "before": found["rows"]}
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 # ---------------------------------------------------------------- partitions
-def _run(client, model, parts, folder, settings, shown):
-    """Run all partitions; return what each of them did, in order."""
+def _run(client, model, parts, folder, settings, shown, kept):
+    """Run all partitions that are not done; return what each of them did, in order."""
     from distributed import as_completed
 
     data = pickle.dumps(model)
     key = hashlib.sha256(data).hexdigest()
     if len(data) > SMALL:
         data = client.scatter(data, broadcast=True, hash=False)
-    given = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    given = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)} | {"resume": False}
     suffix = settings.output_format
     targets = [str(folder / f"part-{number:05}.{suffix}") for number in range(len(parts))]
-    futures = [
-        client.submit(_partition, data, key, tuple(part), target, given, pure=False, retries=0)
-        for part, target in zip(parts, targets, strict=True)
-    ]
-    place, done, rows = {future.key: n for n, future in enumerate(futures)}, {}, 0
+    done = {n: result for n, target in enumerate(targets) if (result := _noted(target))}
+    place = {}
+    for number, (part, target) in enumerate(zip(parts, targets, strict=True)):
+        if number not in done:
+            place[client.submit(_partition, data, key, tuple(part), target, given, pure=False, retries=0)] = number
+    rows = sum(result["rows"] for result in done.values())
     try:
-        for future in as_completed(futures):
-            done[place[future.key]] = result = future.result()
+        for future in as_completed(list(place)):
+            done[place[future]] = result = future.result()
             rows += result["rows"]
             shown.update(rows, len(done) / len(parts))
-    except BaseException:
-        client.cancel(futures)
+    except BaseException as error:
+        client.cancel(list(place))
+        if kept is not None and done and not isinstance(error, InputError):
+            kept(Stopped(rows, str(folder)))
         raise
     finally:
         shown.close()
@@ -169,20 +215,28 @@ def _partition(data, key, source, target, settings):
     source = Source(*source)
     done = predict_sources(model, [source], target, Settings(**settings))
     rejected = os.path.basename(done.rejected_file) if done.rejected_file else None
-    return {
+    result = {
         "file": os.path.basename(target), "source": str(source), "part": source.part, "rows": done.rows,
         "rejected": done.rejected, "rejected_file": rejected,
     }  # fmt: skip
+    _write(_note(target), result)
+    return result
 
 
-def _write_manifest(folder, model, results):
-    document = {"model": digest(model), "rows": sum(result["rows"] for result in results), "parts": results}
-    path = folder / "manifest.json"
-    with open(path.with_suffix(".new"), "w", encoding="utf-8") as file:
+def _finish(folder, model, results):
+    """Write the manifest, and remove what only a job that goes on would read."""
+    parts = [{word: value for word, value in result.items() if word != "before"} for result in results]
+    _write(folder / MANIFEST, {"model": digest(model), "rows": sum(part["rows"] for part in parts), "parts": parts})
+    for path in [folder / JOB, *(_note(folder / part["file"]) for part in parts), *folder.glob("_*.new")]:
+        path.unlink(missing_ok=True)
+
+
+def _write(path, document):
+    """Write JSON, which appears when it is whole; two workers may write the same."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    with open(new, "w", encoding="utf-8") as file:
         json.dump(document, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(path.with_suffix(".new"), path)
-    sync_folder(folder)
-
-
+    os.replace(new, path)
+    sync_folder(path.parent)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import warnings
 
 from ..arguments import natural, positive
 
@@ -97,7 +98,13 @@ SETTINGS = (
 
 
 def run(options, load):
-    """Run ``predict``; `load` returns the model."""
+    """Run ``predict``; `load` returns the model. What Python warns of is said in a line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *about, **more: _say(message)
+        return _predict(options, load)
+
+
+def _predict(options, load):
     from .job import predict_files
     from .settings import Settings
     from .targets import format_of
@@ -116,8 +123,9 @@ def run(options, load):
 
         rows = options.partition_rows or PARTITION_ROWS
         done = predict_on_cluster(
-            model, inputs, options.output, options.dask, partition_rows=rows, progress=progress, **settings
-        )
+            model, inputs, options.output, options.dask, partition_rows=rows, progress=progress, kept=_say_kept,
+            **settings,
+        )  # fmt: skip
     else:
         done = predict_files(model, inputs, options.output, progress=progress, kept=_say_kept, **settings)
     _report(done, options)

@@ -1,6 +1,7 @@
 """Which columns of a source go where: into which input, or beside the predictions."""
 
 import re
+import warnings
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -161,9 +162,18 @@ def _found(tensor, number, count, free, reader):
             return [name]
     if count == 1 and reader.is_table:
         lists = [name for name in free if reader.kinds.get(name) == "list"]
-        return lists[:1] if len(lists) == 1 else [name for name in free if reader.kinds.get(name, "number") == "number"]
+        return lists[:1] if len(lists) == 1 else _numeric(free, reader)
     lists = [name for name in free if reader.kinds.get(name, "list") == "list"]
     if count == 1 and len(lists) == 1:
         return lists
     expected = [tensor.name, f"input_{number}"]
     raise InputError(f"{reader.source}: found {sorted(reader.names)}, expected {expected}, or columns to say which")
+
+
+def _numeric(names, reader):
+    """Return the columns of numbers, and warn of those that a file with types says are none."""
+    numbers = [name for name in names if reader.kinds.get(name, "number") == "number"]
+    for name in names:
+        if name not in numbers and name in reader.types:
+            warnings.warn(f"column {name!r} ({reader.types[name]}) is not a number: left out", stacklevel=2)
+    return numbers

@@ -47,6 +47,8 @@ class Reader:
         The names of its columns, if they have any.
     kinds : dict
         By name, what is known of a column: "number", "list" or "text".
+    types : dict
+        By name, what a file that has types calls a column's.
     rows : int or None
         Their number, if it is known before they are read.
     """
@@ -62,7 +64,7 @@ class Reader:
 
     def __init__(self, source, settings):
         self.source, self.settings = source, settings
-        self.kinds = {}
+        self.kinds, self.types = {}, {}
 
     def blocks(self, wanted):
         """Yield everything, a `Block` at a time."""

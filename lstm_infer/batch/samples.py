@@ -104,7 +104,10 @@ class Assembler:
 
     def _lengths(self, lengths, inputs, bad):
         lengths = np.asarray(lengths)
-        (column, *_) = inputs.values()
+        (name, column), *_ = inputs.items()
+        if isinstance(column, Ragged) and len(set(column.lengths.tolist())) < 2:  # lists that are padded already
+            timesteps = int(column.lengths[0]) if len(column) else 1
+            column = inputs[name] = column.values.reshape(len(column), timesteps, *column.values.shape[1:])
         if isinstance(column, Ragged) or column.ndim < 2:
             raise InputError("lengths are for padded rows: found rows of different length, or without timesteps")
         wrong = ~((lengths >= 1) & (lengths <= column.shape[1]) & (lengths == np.floor(lengths)))

@@ -34,6 +34,8 @@ class _Column:
             column = as_ragged(column)
             parts = [column.values, column.lengths]
         elif self.about["kind"] == "text":
+            if self.about.get("arrow") and _times(column) != self.about["arrow"]:  # another file has no such type
+                self.about = {**self.about, "arrow": None}
             texts = [_text(value).encode() for value in column.tolist()]
             self._files[0].write(b"".join(texts))
             parts = [None, np.array([len(text) for text in texts], np.int64)]
@@ -154,8 +156,14 @@ def _about(name, column):
         values = column.values
         return {"name": name, "dtype": values.dtype.str, "shape": list(values.shape[1:]), "kind": "ragged"}
     if column.dtype.kind not in "biuf":
-        return {"name": name, "dtype": "|u1", "shape": [], "kind": "text"}
+        return {"name": name, "dtype": "|u1", "shape": [], "kind": "text", "arrow": _times(column)}
     return {"name": name, "dtype": column.dtype.str, "shape": list(column.shape[1:]), "kind": "array"}
+
+
+def _times(column):
+    """Return the unit and zone of a column of times (texts that know them), None if it is none."""
+    found = {tuple(getattr(value, "arrow", None) or ()) for value in column.tolist()}
+    return list(found.pop()) or None if len(found) == 1 else None
 
 
 def _text(value):

@@ -1,6 +1,9 @@
 """Parquet and Arrow (also called Feather) through pyarrow, which the extra ``tables`` brings."""
 
 import contextlib
+import datetime
+import functools
+import warnings
 
 import numpy as np
 
@@ -10,6 +13,8 @@ from .reader import Reader, open_bytes
 
 READ_ROWS = 1 << 14
 """Rows that are decoded at once, at most."""
+READ_BYTES = 1 << 16
+"""Bytes that are read at once of each column of parquet; without a number, pyarrow reads all that a row group has."""
 
 
 def arrow():
@@ -40,8 +45,8 @@ class _TableReader(Reader):
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 self.kinds[field.name] = "list"
             else:
-                numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-                self.kinds[field.name] = "number" if numeric else "text"
+                self.kinds[field.name] = "number" if _is_number(kind) else "text"
+            self.types[field.name] = str(field.type)
 
     @contextlib.contextmanager
     def _naming(self):
@@ -60,7 +65,11 @@ class _TableReader(Reader):
         rows = np.arange(first, first + batch.num_rows)
         rejected, keep, columns = [], np.ones(len(rows), bool), {}
         for name in wanted.numbers:
-            columns[name], bad = _numbers(batch.column(batch.schema.get_field_index(name)), wanted.shapes.get(name))
+            column = batch.column(batch.schema.get_field_index(name))
+            try:
+                columns[name], bad = _numbers(column, wanted.shapes.get(name))
+            except InputError as error:
+                raise InputError(f"{self.source}: column '{name}': {error}") from None
             for row, reason in bad:
                 if keep[row]:
                     keep[row] = False
@@ -77,7 +86,7 @@ class _TableReader(Reader):
 
 
 class ParquetReader(_TableReader):
-    """A parquet file, a few row groups' columns at a time."""
+    """A parquet file, some pages of its columns at a time: row groups may be of any size."""
 
     def __init__(self, source, settings):
         super().__init__(source, settings)
@@ -89,7 +98,7 @@ class ParquetReader(_TableReader):
                 with open_bytes(source) as pipe:
                     self._file = parquet.ParquetFile(arrow().BufferReader(pipe.read()))
             else:
-                self._file = parquet.ParquetFile(source.path, pre_buffer=False)
+                self._file = parquet.ParquetFile(source.path, pre_buffer=False, buffer_size=READ_BYTES)
             self._take_schema(self._file.schema_arrow)
         self.rows = self._file.metadata.num_rows
 
@@ -142,6 +151,14 @@ class ArrowReader(_TableReader):
             reader = pa.ipc.open_file(file)
         except pa.ArrowInvalid:
             file.seek(0)
+            if file.read(4) == b"FEA1":
+                import pyarrow.feather as feather
+
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of a format that pyarrow will not read for ever
+                    table = feather.read_table(self.source.path)
+                return iter(table.to_batches()), table.schema
+            file.seek(0)
             reader = pa.ipc.open_stream(file)
             return iter(reader), reader.schema
         return (reader.get_batch(n) for n in range(reader.num_record_batches)), reader.schema
@@ -157,11 +174,18 @@ class ArrowReader(_TableReader):
                     first += part.num_rows
 
 
+def _is_number(kind):
+    types = arrow().types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+
 def _numbers(column, shape):
     """Return a column of numbers or of (nested) lists of them, and the rows that cannot be used, with reasons."""
     pa = arrow()
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
     bad = [(int(row), "found nothing") for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))]
     if bad:
         column = _filled(column)
@@ -216,7 +240,33 @@ def _others(column):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return np.array(["" if value is None else str(value) for value in column.to_pylist()], object)
+    kind = _stamp_type(column.type) if pa.types.is_timestamp(column.type) else str
+    texts = np.empty(len(column), object)
+    texts[:] = [kind("" if value is None else value) for value in column.to_pylist()]
+    return texts
+
+
+class Stamp(str):
+    """The text of a time, which knows the type that it had: unit and time zone."""
+
+    __slots__ = ()
+    arrow = None
+
+
+@functools.cache
+def _stamp_type(kind):
+    return type("Stamp", (Stamp,), {"__slots__": (), "arrow": [kind.unit, kind.tz]})
+
+
+def _stamps(texts, kind):
+    """Return texts of `Stamp` as an array of times."""
+    pa = arrow()
+    texts = [text or None for text in texts]
+    fine = pa.timestamp("ns" if kind.unit == "ns" else "us", kind.tz)
+    try:
+        return pa.array(texts, pa.string()).cast(fine).cast(kind)
+    except pa.ArrowInvalid:  # an offset of seconds, as before zones were agreed upon
+        return pa.array([text and datetime.datetime.fromisoformat(text) for text in texts], kind)
 
 
 # ---------------------------------------------------------------- writing
@@ -258,7 +308,7 @@ def _type(column):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text":
-        return pa.string()
+        return pa.timestamp(*column.about["arrow"]) if column.about.get("arrow") else pa.string()
     shape = list(column.shape)
     if kind == "array" and shape == [1]:
         shape = []
@@ -271,6 +321,8 @@ def _type(column):
 def _arrow_array(column, part):
     pa = arrow()
     kind = column.about["kind"]
+    if kind == "text" and column.about.get("arrow"):
+        return _stamps(part.tolist(), _type(column))
     if kind == "text":
         return pa.array(part.tolist(), pa.string())
     values = part.values if kind == "ragged" else part
