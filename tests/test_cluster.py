@@ -165,7 +165,7 @@ def test_wrong_usage(tmp_path, x, monkeypatch):
     with pytest.raises(li.InputError, match="found standard input"):
         predict_on_cluster(model, "-", tmp_path / "y", None, **npy)
     with pytest.raises(li.InputError, match="rejected is not for clusters"):
-        predict_on_cluster(model, x, tmp_path / "y", None, rejected="r.jsonl", **npy)
+        predict_on_cluster(model, x, tmp_path / "y", None, on_error="skip", rejected="r.jsonl", **npy)
     assert not (tmp_path / "y").exists()
 
 

@@ -316,3 +316,17 @@ def test_marks_are_found_at_every_byte():
                      heaps._suspects(heaps._Bytes(io.BytesIO(data), 0, "x")) if mark in window]  # fmt: skip
             assert at in found
     assert not list(heaps._suspects(heaps._Bytes(io.BytesIO(weights), 0, "x")))
+
+
+def test_sizes_of_operations_are_tried_in_little_memory():
+    """A number that was spoiled: a one-hot of millions is refused where it stands, and not made first."""
+    data = Path(__file__).resolve().parent / "golden" / "keras3_operations_on_shapes.keras"
+    with zipfile.ZipFile(data) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["config.json"] = content["config.json"].replace(b'"num_classes": 4,', b'"num_classes": 4000000,')
+    spoilt = io.BytesIO()
+    with zipfile.ZipFile(spoilt, "w") as archive:
+        for name, part in content.items():
+            archive.writestr(name, part)
+    with pytest.raises(li.LoadError, match="found sizes .*4000000"):
+        li.load_model(spoilt.getvalue())

@@ -122,8 +122,9 @@ class Operation(Layer):
                 zeros[..., np.arange(min(zeros.shape[-2:])), np.arange(min(zeros.shape[-2:]))] = 1
             return zeros
 
-        self._last = self._compute(map_structure(stand_in, list(args)), map_structure(stand_in, kwargs),
-                                   getattr(self.function, "in_trials", None))  # fmt: skip
+        given = map_structure(stand_in, list(args)), map_structure(stand_in, kwargs)
+        with ops.shapes.in_trials():
+            self._last = self._compute(*given, getattr(self.function, "in_trials", None))
         return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]
 
     def compute_output_shape(self, input_shape):

@@ -1,7 +1,9 @@
 """Operations that put numbers in other places, or make arrays."""
 
+import contextlib
 import math
 import re
+import threading
 
 import numpy as np
 
@@ -17,13 +19,27 @@ def sizes(shape):
 
 MOST = 1 << 30
 """Numbers of an array that an operation may make of sizes that a file gives."""
+MOST_IN_TRIALS = 1 << 22
+"""The same while a model is put together."""
+_limit = threading.local()
+
+
+@contextlib.contextmanager
+def in_trials():
+    """Bound what this thread's operations make more narrowly: a file's sizes are only tried."""
+    _limit.most = MOST_IN_TRIALS
+    try:
+        yield
+    finally:
+        del _limit.most
 
 
 def bounded(shape):
     """Return `shape`, unless an array of it would be of absurd size."""
     shape = list(shape)
-    if math.prod(max(int(n), 1) for n in shape) > MOST:
-        raise ValueError(f"found sizes {shape[:8]}, expected an array of {MOST:,} numbers at most")
+    most = getattr(_limit, "most", MOST)
+    if math.prod(max(int(n), 1) for n in shape) > most:
+        raise ValueError(f"found sizes {shape[:8]}, expected an array of {most:,} numbers at most")
     return shape
 
 
