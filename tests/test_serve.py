@@ -533,6 +533,11 @@ def test_streams_survive_a_restart(folder, tmp_path, number):
         for n in range(3):
             y = ask(client, x[n : n + 1, 4:], "/v2/models/model/infer", sequence_id=f"s{n}")
             assert (y == model.predict(x[n : n + 1])[:, 4:]).all()
+        [line] = [line for line in server.lines if line["event"] == "streams"]
+        assert line["restored"] == 3 and line["level"] == ("info" if number == signal.SIGTERM else "warning")
+        command = [sys.executable, "-m", "lstm_infer", "serve", *map(str, options), "--port", "0"]
+        other = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert other.returncode == 2 and "another server" in other.stderr and "Traceback" not in other.stderr
 
 
 def test_wrong_usage(tmp_path):

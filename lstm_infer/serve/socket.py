@@ -24,7 +24,8 @@ TRIES = 100
 
 async def stream(repository, settings, metrics, websocket):
     """Serve one connection."""
-    id, name, version = f"websocket {uuid.uuid4().hex}", *map(websocket.path_params.get, ("name", "version"))
+    id = "websocket", uuid.uuid4().hex  # what no request can name, and no snapshot keeps
+    name, version = map(websocket.path_params.get, ("name", "version"))
     try:
         served = repository.get(name, version)
         if served.streams is None:
