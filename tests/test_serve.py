@@ -409,6 +409,93 @@ def test_slow_and_vanishing_callers(server, client):
     assert server.process.poll() is None
 
 
+def talk(server, *parts, seconds=30, ends=False):
+    """Send bytes, and return what comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port)) as caller:
+        caller.settimeout(seconds)
+        for part in parts:
+            caller.sendall(part)
+        if ends:
+            caller.shutdown(socket.SHUT_WR)
+        answer = b""
+        while more := caller.recv(1 << 16):
+            answer += more
+        return answer
+
+
+def error_of(answer):
+    """The status and the reason of an answer that a socket got, which must have a name."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"x-request-id: " in head and b"connection: close" in head
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+POST = b"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\nendless: ", *[b"a" * 10_000] * 100],
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\n", *[b"one: " + b"a" * 900 + b"\r\n"] * 1000],
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\nlong: " + b"a" * 70_000 + b"\r\n\r\n"],
+        [b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n"],
+        [b"GET /", *[b"a" * 10_000] * 100],
+        [POST + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nafter: ", *[b"a" * 10_000] * 100],
+    ],
+    ids=["one header", "many headers", "whole head", "whole path", "path", "trailer"],
+)
+def test_heads_are_limited(server, client, parts):
+    status, reason = error_of(talk(server, *parts))
+    assert status == 431 and "65536 bytes" in reason
+    assert ask(client, x_of(1)).shape == (1, 1, 2)
+
+
+def test_long_heads_and_bodies_are_no_endless_ones(server, client):
+    assert client.get("/v2", headers={"long": "a" * 60_000}).status_code == 200
+    for _ in range(3):
+        answer = client.post("/v2/models/tagger/infer", content=iter([b"x" * 9] * 9000))
+        assert answer.status_code == 400 and "no JSON" in answer.text
+
+
+def test_what_is_no_http_gets_a_reason(server, client):
+    for rubbish in (b"rubbish\r\n\r\n", b"GET / HTTP/1.1\r\nhost x\r\n\r\n", POST + b"content-length: x\r\n\r\n"):
+        status, reason = error_of(talk(server, rubbish))
+        assert status == 400 and "no HTTP" in reason
+
+
+def test_half_closed_connections_are_answered(server, tagger):
+    x = x_of(3)
+    item = {"name": "x", "datatype": "FP32", "shape": [1, 3, 4], "data": x.ravel().tolist()}
+    body = json.dumps({"inputs": [item]}).encode()
+    whole = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    for number in (1, 3):
+        answer = talk(server, whole * number, ends=True)
+        assert answer.count(b"HTTP/1.1 200") == number
+        found = json.loads(answer[answer.rindex(b"\r\n\r\n") :])["outputs"][0]["data"]
+        assert (np.float32(found) == tagger.predict(x).ravel()).all()
+    assert talk(server, whole[:-1], ends=True) == b""
+
+
+def test_connections_are_limited(folder):
+    with running(folder / "tagger" / "2" / "model.keras", "--connections", "3") as server:
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            status, reason = error_of(answer := talk(server, b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n"))
+            assert status == 503 and "too many connections" in reason and b"retry-after: 1" in answer
+            assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+            assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
+            from websockets.sync.client import connect
+
+            with pytest.raises(Exception, match="403"), connect(f"ws://127.0.0.1:{server.port}/stream/model"):
+                pass
+        until = time.monotonic() + 30
+        while httpx.get(f"{server.url}/v2").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert httpx.get(f"{server.url}/v2").status_code == 200
+
+
 def test_metrics_and_request_ids(client, server):
     answer = client.get("/v2", headers={"x-request-id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
