@@ -1,5 +1,6 @@
 """The server as its clients see it: a process of its own, spoken to by stock clients and by rude ones."""
 
+import base64
 import concurrent.futures
 import contextlib
 import gzip
@@ -233,6 +234,90 @@ def test_models_that_need_whole_sequences(client):
     assert answer.status_code == 400 and "piece of a stream" in answer.text
 
 
+def test_numbers_stay_what_they_were(client, tagger):
+    def infer(datatype, data, shape=(1, 1, 4), name="x", model="tagger"):
+        item = {"name": name, "datatype": datatype, "shape": list(shape), "data": data}
+        return client.post(f"/v2/models/{model}/infer", json={"inputs": [item]})
+
+    for datatype, first in (
+        ("INT8", 300), ("INT8", -129), ("UINT8", -1), ("UINT64", -1), ("INT32", 1.7), ("INT64", 1e30), ("FP32", 1e300),
+        ("FP64", 1e300), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63), ("INT64", 1 << 70),
+    ):  # fmt: skip
+        answer = infer(datatype, [first, 0, 0, 0])
+        assert answer.status_code == 400 and "found" in answer.json()["error"], (datatype, first)
+    for datatype, first in (("INT8", -128), ("UINT8", 255), ("INT32", 2.0), ("FP32", 3e38), ("BOOL", True)):
+        assert infer(datatype, [first, 0, 0, 0]).status_code == 200
+    x = x_of(4)
+    assert infer("FP32", x[0].tolist(), (1, 4, 4)).status_code == 400
+    assert infer("FP32", x.tolist(), (4, 4)).status_code == 400
+    assert infer("FP32", x[0].T.tolist(), (2, 8)).status_code == 400
+    found = infer("FP32", x.tolist(), (1, 4, 4)).json()["outputs"][0]["data"]
+    assert (np.float32(found) == tagger.predict(x).ravel()).all()
+    found = infer("FP32", x[0].tolist(), (4, 4)).json()["outputs"][0]
+    assert found["shape"] == [1, 4, 2] and (np.float32(found["data"]) == tagger.predict(x).ravel()).all()
+    assert infer("FP32", np.zeros((1001, 4)).tolist(), (1001, 4)).status_code == 413
+    for shape in ([0, 1 << 61, 3], [1 << 61, 0, 4], [0, 1 << 61, 1 << 61], [0] * 33):
+        answer = infer("FP32", [], shape)
+        assert answer.status_code in (400, 413) and answer.json()["error"]
+    for size, status in ((1000, 200), (1001, 413)):
+        answer = client.post("/v1/models/tagger:predict", json={"inputs": np.zeros((size, 4)).tolist()})
+        assert answer.status_code == status
+    answer = client.post("/v1/models/tagger:predict", json={"instances": np.zeros((6, 4)).tolist()})
+    assert answer.status_code == 400 and "instances of shape (4,)" in answer.text
+    answer = client.post("/v1/models/tagger:predict", json={"inputs": [[[1e300, 0, 0, 0]]], "signature_name": ""})
+    assert answer.status_code == 400 and "float32" in answer.text
+
+
+def test_ids_are_whole_numbers(folder):
+    with running(ROOT / "models" / "licence.keras") as server, httpx.Client(base_url=server.url) as client:
+        name = client.get("/v2/models/licence").json()["inputs"][0]["name"]
+        for first, status in ((1.5, 400), (1.0, 200)):
+            item = {"name": name, "datatype": "FP32", "shape": [1, 2], "data": [first, 2]}
+            assert client.post("/v2/models/licence/infer", json={"inputs": [item]}).status_code == status
+            answer = client.post("/v1/models/licence:predict", json={"instances": [[first, 2]]})
+            assert answer.status_code == status, answer.text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_texts(tmp_path):
+    triton = pytest.importorskip("tritonclient.http")
+    for name in ("text_lstm", "looked_up_words"):
+        shutil.copy(ROOT / "tests" / "golden" / f"keras3_{name}.keras", tmp_path / f"{name}.keras")
+    model, words = li.load_model(tmp_path / "text_lstm.keras"), ["the dogs", "", "b\u00e4 cats dogs"]
+    expected, [name] = model.predict(np.array(words)[:, None]), model.input_names
+    with running(tmp_path) as server, httpx.Client(base_url=server.url) as client:
+        found = client.get("/v2/models/text_lstm").json()["inputs"]
+        assert found == [{"name": name, "datatype": "BYTES", "shape": [-1, 1]}]
+        for shape in ([3, 1], [3]):
+            item = {"name": name, "datatype": "BYTES", "shape": shape, "data": words}
+            found = client.post("/v2/models/text_lstm/infer", json={"inputs": [item]}).json()["outputs"][0]["data"]
+            assert (np.float32(found) == expected.ravel()).all()
+        caller = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+        for is_binary in (True, False):
+            given = triton.InferInput(name, [3, 1], "BYTES")
+            given.set_data_from_numpy(np.array(words, object)[:, None], binary_data=is_binary)
+            found = caller.infer("text_lstm", [given]).as_numpy(model.output_names[0])
+            assert (found == expected).all()
+        caller.close()
+        packed = {"b64": base64.b64encode(words[2].encode()).decode()}
+        for instances in (words, [[w] for w in words], [{name: [w]} for w in words], [*words[:2], packed]):
+            answer = client.post("/v1/models/text_lstm:predict", json={"instances": instances})
+            assert answer.status_code == 200, answer.text
+            assert (np.float32(answer.json()["predictions"]) == expected).all()
+        answer = client.post("/v1/models/text_lstm:predict", json={"inputs": words})
+        assert (np.float32(answer.json()["outputs"]) == expected).all()
+        for rubbish in ([1], [None], [["a"], 3], [{"b64": "?"}], [[[["a"]]]], [["a", "b"]]):
+            answer = client.post("/v1/models/text_lstm:predict", json={"instances": rubbish})
+            assert answer.status_code == 400 and answer.json()["error"]
+        for datatype, data in (("FP32", [1]), ("BYTES", [1]), ("BYTES", "a"), ("BYTES", ["a", "b"])):
+            item = {"name": name, "datatype": datatype, "shape": [1, 1], "data": data}
+            answer = client.post("/v2/models/text_lstm/infer", json={"inputs": [item]})
+            assert answer.status_code == 400 and answer.json()["error"]
+        signature = client.get("/v1/models/text_lstm/metadata").json()["metadata"]["signature_def"]
+        assert signature["signature_def"]["serving_default"]["inputs"][name]["dtype"] == "DT_STRING"
+        assert client.get("/v2/models/looked_up_words").status_code == 200
+
+
 def good():
     return {"name": "x", "datatype": "FP32", "shape": [1, 1, 4], "data": [1, 2, 3, 4]}
 
@@ -275,6 +360,8 @@ def test_paths_that_lead_nowhere(client):
     ):  # fmt: skip
         answer = client.get(path)
         assert answer.status_code == status and answer.json()["error"]
+    answer = client.delete("/v2/models/tagger")
+    assert answer.status_code == 405 and "GET" in answer.headers["allow"] and "expected GET, HEAD" in answer.text
 
 
 # ---------------------------------------------------------------- streams

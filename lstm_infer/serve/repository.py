@@ -71,7 +71,11 @@ class Served:
         """Compute a few zeros in every way a caller may, so that the first one does not wait for the compiler."""
         for rows, timesteps in ((1, 1), (1, 2), (20, 3)):
             x = [
-                np.zeros((rows, *(timesteps if n is None else n for n in tensor.shape[1:])), tensor.dtype)
+                np.full(
+                    (rows, *(timesteps if n is None else n for n in tensor.shape[1:])),
+                    b"" if tensor.dtype == object else 0,
+                    tensor.dtype,
+                )  # fmt: skip
                 for tensor in self.model.inputs
             ]
             try:
