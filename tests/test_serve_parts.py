@@ -199,3 +199,11 @@ def test_versions_are_numbers(tmp_path):
     given._models = {("a", version): version for version in ("10", "9", "1")}
     given._failed = {("a", version): (None, version) for version in ("30", "4")}
     assert given.all() == ["1", "9", "10"] and list(given.failed().values()) == ["4", "30"]
+
+
+def test_texts_at_every_timestep_are_refused():
+    lookup = li.StringLookup(vocabulary=["a"])
+    texts = li.Sequential([li.Input((None,), dtype="string"), lookup, li.Embedding(3, 2), li.LSTM(3)])
+    with pytest.raises(InputError, match="texts at every timestep"):
+        repository._refuse_texts_in_steps(texts)
+    repository._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))

@@ -55,6 +55,7 @@ class Served:
         self.name, self.version, self.source = name, version, source
         self.model = load_model(source.path, weights=source.weights, threads=settings.threads)
         self.model.check_ready()
+        _refuse_texts_in_steps(self.model)
         self.streams = None
         self.scheduler = Scheduler(self.model, settings.rows, settings.queue, settings.threads)
         try:
@@ -251,6 +252,16 @@ class Repository:
         if self._snapshots is not None:
             self._snapshots.close(is_whole)
             self._snapshots = None
+
+
+def _refuse_texts_in_steps(model):
+    """Refuse a model that takes a text at every timestep: rows are joined byte by byte, which texts are not."""
+    if any(tensor.dtype == object for tensor in [*model.inputs, *model.outputs]):
+        try:
+            model.step_plan  # noqa: B018
+        except InputError:
+            return
+        raise InputError(f"model '{model.name}': found texts at every timestep, expected numbers to serve it")
 
 
 def find(path):
