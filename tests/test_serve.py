@@ -1,5 +1,6 @@
 """The server as its clients see it: a process of its own, spoken to by stock clients and by rude ones."""
 
+import base64
 import concurrent.futures
 import contextlib
 import gzip
@@ -233,6 +234,90 @@ def test_models_that_need_whole_sequences(client):
     assert answer.status_code == 400 and "piece of a stream" in answer.text
 
 
+def test_numbers_stay_what_they_were(client, tagger):
+    def infer(datatype, data, shape=(1, 1, 4), name="x", model="tagger"):
+        item = {"name": name, "datatype": datatype, "shape": list(shape), "data": data}
+        return client.post(f"/v2/models/{model}/infer", json={"inputs": [item]})
+
+    for datatype, first in (
+        ("INT8", 300), ("INT8", -129), ("UINT8", -1), ("UINT64", -1), ("INT32", 1.7), ("INT64", 1e30), ("FP32", 1e300),
+        ("FP64", 1e300), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63), ("INT64", 1 << 70),
+    ):  # fmt: skip
+        answer = infer(datatype, [first, 0, 0, 0])
+        assert answer.status_code == 400 and "found" in answer.json()["error"], (datatype, first)
+    for datatype, first in (("INT8", -128), ("UINT8", 255), ("INT32", 2.0), ("FP32", 3e38), ("BOOL", True)):
+        assert infer(datatype, [first, 0, 0, 0]).status_code == 200
+    x = x_of(4)
+    assert infer("FP32", x[0].tolist(), (1, 4, 4)).status_code == 400
+    assert infer("FP32", x.tolist(), (4, 4)).status_code == 400
+    assert infer("FP32", x[0].T.tolist(), (2, 8)).status_code == 400
+    found = infer("FP32", x.tolist(), (1, 4, 4)).json()["outputs"][0]["data"]
+    assert (np.float32(found) == tagger.predict(x).ravel()).all()
+    found = infer("FP32", x[0].tolist(), (4, 4)).json()["outputs"][0]
+    assert found["shape"] == [1, 4, 2] and (np.float32(found["data"]) == tagger.predict(x).ravel()).all()
+    assert infer("FP32", np.zeros((1001, 4)).tolist(), (1001, 4)).status_code == 413
+    for shape in ([0, 1 << 61, 3], [1 << 61, 0, 4], [0, 1 << 61, 1 << 61], [0] * 33):
+        answer = infer("FP32", [], shape)
+        assert answer.status_code in (400, 413) and answer.json()["error"]
+    for size, status in ((1000, 200), (1001, 413)):
+        answer = client.post("/v1/models/tagger:predict", json={"inputs": np.zeros((size, 4)).tolist()})
+        assert answer.status_code == status
+    answer = client.post("/v1/models/tagger:predict", json={"instances": np.zeros((6, 4)).tolist()})
+    assert answer.status_code == 400 and "instances of shape (4,)" in answer.text
+    answer = client.post("/v1/models/tagger:predict", json={"inputs": [[[1e300, 0, 0, 0]]], "signature_name": ""})
+    assert answer.status_code == 400 and "float32" in answer.text
+
+
+def test_ids_are_whole_numbers(folder):
+    with running(ROOT / "models" / "licence.keras") as server, httpx.Client(base_url=server.url) as client:
+        name = client.get("/v2/models/licence").json()["inputs"][0]["name"]
+        for first, status in ((1.5, 400), (1.0, 200)):
+            item = {"name": name, "datatype": "FP32", "shape": [1, 2], "data": [first, 2]}
+            assert client.post("/v2/models/licence/infer", json={"inputs": [item]}).status_code == status
+            answer = client.post("/v1/models/licence:predict", json={"instances": [[first, 2]]})
+            assert answer.status_code == status, answer.text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_texts(tmp_path):
+    triton = pytest.importorskip("tritonclient.http")
+    for name in ("text_lstm", "looked_up_words"):
+        shutil.copy(ROOT / "tests" / "golden" / f"keras3_{name}.keras", tmp_path / f"{name}.keras")
+    model, words = li.load_model(tmp_path / "text_lstm.keras"), ["the dogs", "", "b\u00e4 cats dogs"]
+    expected, [name] = model.predict(np.array(words)[:, None]), model.input_names
+    with running(tmp_path) as server, httpx.Client(base_url=server.url) as client:
+        found = client.get("/v2/models/text_lstm").json()["inputs"]
+        assert found == [{"name": name, "datatype": "BYTES", "shape": [-1, 1]}]
+        for shape in ([3, 1], [3]):
+            item = {"name": name, "datatype": "BYTES", "shape": shape, "data": words}
+            found = client.post("/v2/models/text_lstm/infer", json={"inputs": [item]}).json()["outputs"][0]["data"]
+            assert (np.float32(found) == expected.ravel()).all()
+        caller = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+        for is_binary in (True, False):
+            given = triton.InferInput(name, [3, 1], "BYTES")
+            given.set_data_from_numpy(np.array(words, object)[:, None], binary_data=is_binary)
+            found = caller.infer("text_lstm", [given]).as_numpy(model.output_names[0])
+            assert (found == expected).all()
+        caller.close()
+        packed = {"b64": base64.b64encode(words[2].encode()).decode()}
+        for instances in (words, [[w] for w in words], [{name: [w]} for w in words], [*words[:2], packed]):
+            answer = client.post("/v1/models/text_lstm:predict", json={"instances": instances})
+            assert answer.status_code == 200, answer.text
+            assert (np.float32(answer.json()["predictions"]) == expected).all()
+        answer = client.post("/v1/models/text_lstm:predict", json={"inputs": words})
+        assert (np.float32(answer.json()["outputs"]) == expected).all()
+        for rubbish in ([1], [None], [["a"], 3], [{"b64": "?"}], [[[["a"]]]], [["a", "b"]]):
+            answer = client.post("/v1/models/text_lstm:predict", json={"instances": rubbish})
+            assert answer.status_code == 400 and answer.json()["error"]
+        for datatype, data in (("FP32", [1]), ("BYTES", [1]), ("BYTES", "a"), ("BYTES", ["a", "b"])):
+            item = {"name": name, "datatype": datatype, "shape": [1, 1], "data": data}
+            answer = client.post("/v2/models/text_lstm/infer", json={"inputs": [item]})
+            assert answer.status_code == 400 and answer.json()["error"]
+        signature = client.get("/v1/models/text_lstm/metadata").json()["metadata"]["signature_def"]
+        assert signature["signature_def"]["serving_default"]["inputs"][name]["dtype"] == "DT_STRING"
+        assert client.get("/v2/models/looked_up_words").status_code == 200
+
+
 def good():
     return {"name": "x", "datatype": "FP32", "shape": [1, 1, 4], "data": [1, 2, 3, 4]}
 
@@ -275,6 +360,8 @@ def test_paths_that_lead_nowhere(client):
     ):  # fmt: skip
         answer = client.get(path)
         assert answer.status_code == status and answer.json()["error"]
+    answer = client.delete("/v2/models/tagger")
+    assert answer.status_code == 405 and "GET" in answer.headers["allow"] and "expected GET, HEAD" in answer.text
 
 
 # ---------------------------------------------------------------- streams
@@ -409,6 +496,93 @@ def test_slow_and_vanishing_callers(server, client):
     assert server.process.poll() is None
 
 
+def talk(server, *parts, seconds=30, ends=False):
+    """Send bytes, and return what comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port)) as caller:
+        caller.settimeout(seconds)
+        for part in parts:
+            caller.sendall(part)
+        if ends:
+            caller.shutdown(socket.SHUT_WR)
+        answer = b""
+        while more := caller.recv(1 << 16):
+            answer += more
+        return answer
+
+
+def error_of(answer):
+    """The status and the reason of an answer that a socket got, which must have a name."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"x-request-id: " in head and b"connection: close" in head
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+POST = b"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\nendless: ", *[b"a" * 10_000] * 100],
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\n", *[b"one: " + b"a" * 900 + b"\r\n"] * 1000],
+        [b"GET /v2 HTTP/1.1\r\nhost: x\r\nlong: " + b"a" * 70_000 + b"\r\n\r\n"],
+        [b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n"],
+        [b"GET /", *[b"a" * 10_000] * 100],
+        [POST + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nafter: ", *[b"a" * 10_000] * 100],
+    ],
+    ids=["one header", "many headers", "whole head", "whole path", "path", "trailer"],
+)
+def test_heads_are_limited(server, client, parts):
+    status, reason = error_of(talk(server, *parts))
+    assert status == 431 and "65536 bytes" in reason
+    assert ask(client, x_of(1)).shape == (1, 1, 2)
+
+
+def test_long_heads_and_bodies_are_no_endless_ones(server, client):
+    assert client.get("/v2", headers={"long": "a" * 60_000}).status_code == 200
+    for _ in range(3):
+        answer = client.post("/v2/models/tagger/infer", content=iter([b"x" * 9] * 9000))
+        assert answer.status_code == 400 and "no JSON" in answer.text
+
+
+def test_what_is_no_http_gets_a_reason(server, client):
+    for rubbish in (b"rubbish\r\n\r\n", b"GET / HTTP/1.1\r\nhost x\r\n\r\n", POST + b"content-length: x\r\n\r\n"):
+        status, reason = error_of(talk(server, rubbish))
+        assert status == 400 and "no HTTP" in reason
+
+
+def test_half_closed_connections_are_answered(server, tagger):
+    x = x_of(3)
+    item = {"name": "x", "datatype": "FP32", "shape": [1, 3, 4], "data": x.ravel().tolist()}
+    body = json.dumps({"inputs": [item]}).encode()
+    whole = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    for number in (1, 3):
+        answer = talk(server, whole * number, ends=True)
+        assert answer.count(b"HTTP/1.1 200") == number
+        found = json.loads(answer[answer.rindex(b"\r\n\r\n") :])["outputs"][0]["data"]
+        assert (np.float32(found) == tagger.predict(x).ravel()).all()
+    assert talk(server, whole[:-1], ends=True) == b""
+
+
+def test_connections_are_limited(folder):
+    with running(folder / "tagger" / "2" / "model.keras", "--connections", "3") as server:
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            status, reason = error_of(answer := talk(server, b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n"))
+            assert status == 503 and "too many connections" in reason and b"retry-after: 1" in answer
+            assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+            assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
+            from websockets.sync.client import connect
+
+            with pytest.raises(Exception, match="403"), connect(f"ws://127.0.0.1:{server.port}/stream/model"):
+                pass
+        until = time.monotonic() + 30
+        while httpx.get(f"{server.url}/v2").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert httpx.get(f"{server.url}/v2").status_code == 200
+
+
 def test_metrics_and_request_ids(client, server):
     answer = client.get("/v2", headers={"x-request-id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
@@ -533,6 +707,11 @@ def test_streams_survive_a_restart(folder, tmp_path, number):
         for n in range(3):
             y = ask(client, x[n : n + 1, 4:], "/v2/models/model/infer", sequence_id=f"s{n}")
             assert (y == model.predict(x[n : n + 1])[:, 4:]).all()
+        [line] = [line for line in server.lines if line["event"] == "streams"]
+        assert line["restored"] == 3 and line["level"] == ("info" if number == signal.SIGTERM else "warning")
+        command = [sys.executable, "-m", "lstm_infer", "serve", *map(str, options), "--port", "0"]
+        other = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert other.returncode == 2 and "another server" in other.stderr and "Traceback" not in other.stderr
 
 
 def test_wrong_usage(tmp_path):

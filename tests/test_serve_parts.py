@@ -10,7 +10,7 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
-from lstm_infer.serve import failures, repository
+from lstm_infer.serve import failures, numbers, repository
 from lstm_infer.serve.bodies import read_body, unpack
 from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
 from lstm_infer.serve.settings import MissingExtraError, Settings, need
@@ -147,6 +147,16 @@ def test_bodies():
         with pytest.raises(failures.Failure) as error:
             read([b""], **more)
         assert error.value.status == status
+    two = gzip.compress(b"abc") + gzip.compress(RANDOM.bytes(200)[:100] + bytes(800))
+    assert len(unpack(two, "gzip", settings)) == 903
+    for body, reason in (
+        (two + b"rubbish", "no gzip"), (gzip.compress(b"") * 1001, "after the gzip"), (b"", "cut short"),
+        (gzip.compress(bytes(600)) * 2, "more than 1000"), (two[:-1], "cut short"),
+    ):  # fmt: skip
+        with pytest.raises(failures.Failure, match=reason):
+            unpack(body, "gzip", settings)
+    with pytest.raises(failures.Failure, match="after the deflate"):
+        unpack(zlib.compress(b"abc") + b"x", "deflate", settings)
     with pytest.raises(failures.Failure, match="cut short"):
         unpack(gzip.compress(b"abc")[:-4], "gzip", settings)
 
@@ -171,3 +181,29 @@ def test_faults_of_ours_are_no_answers():
 def test_what_is_missing_is_named():
     with pytest.raises(MissingExtraError, match=r"needs no_such_package: pip install 'lstm-infer\[serve\]'"):
         need("no_such_package")
+
+
+def test_texts_travel_as_lengths_and_bytes():
+    texts = np.array([b"ab", b"", "\u00e4".encode()], object)
+    packed = numbers.pack_texts(texts)
+    assert numbers.unpack_texts(packed, "x").tolist() == texts.tolist()
+    for raw in (packed[:-1], packed + b"\0", b"\xff\xff\xff\xff"):
+        with pytest.raises(failures.Failure, match="found"):
+            numbers.unpack_texts(raw, "x")
+    strange = np.array([[b"\xff"], [b"a"]], object)
+    assert numbers.texts_for_json(strange, packs=True) == [[{"b64": "/w=="}], ["a"]]
+
+
+def test_versions_are_numbers(tmp_path):
+    given = repository.Repository(tmp_path, Settings())
+    given._models = {("a", version): version for version in ("10", "9", "1")}
+    given._failed = {("a", version): (None, version) for version in ("30", "4")}
+    assert given.all() == ["1", "9", "10"] and list(given.failed().values()) == ["4", "30"]
+
+
+def test_texts_at_every_timestep_are_refused():
+    lookup = li.StringLookup(vocabulary=["a"])
+    texts = li.Sequential([li.Input((None,), dtype="string"), lookup, li.Embedding(3, 2), li.LSTM(3)])
+    with pytest.raises(InputError, match="texts at every timestep"):
+        repository._refuse_texts_in_steps(texts)
+    repository._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))

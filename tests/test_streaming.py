@@ -408,3 +408,14 @@ def test_a_step_that_fails_changes_nothing(cells):
         pool.predict_many({0: x[0, :9], 1: bad[290:], "new": x[1, :3]})
     assert pool.ids == ids.tolist()
     np.testing.assert_array_equal(pool.step_many(ids, x[1]), twin.step_many(ids, x[1]))
+
+
+def test_a_file_without_states_is_no_session(model, tmp_path):
+    session = model.session()
+    session.save(tmp_path / "new.npz")
+    session.load(tmp_path / "new.npz")
+    session.reset()
+    assert session.state == {}
+    np.savez(tmp_path / "empty.npz")
+    with pytest.raises(InputError, match="no arrays"):
+        session.load(tmp_path / "empty.npz")

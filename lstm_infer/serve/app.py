@@ -96,7 +96,9 @@ def _json(value, status=200, headers=None):
 
 
 async def _no_route(request, error):
-    reason = f"found {request.method} {request.url.path:.200}, which is not here (see /docs)"
+    found, allowed = f"found {request.method} {request.url.path:.200}", (error.headers or {}).get("Allow", "")
+    allowed = ", ".join(sorted(allowed.split(", ")))
+    reason = f"{found}, expected {allowed}" if allowed else f"{found}, which is not here (see /docs)"
     return _json({"error": reason}, error.status_code, error.headers)
 
 

@@ -7,6 +7,8 @@ from .failures import Failure
 
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """What zlib must be told for each encoding: 47 also takes what is called deflate and is gzip or zlib."""
+CHUNK, MOST_MEMBERS = 1 << 16, 1000
+"""Bytes that are unpacked at a time, and members of a gzip: what comes after a member is copied."""
 
 
 async def read_body(request, settings):
@@ -61,17 +63,29 @@ async def _gather(request, settings):
 
 
 def unpack(body, encoding, settings):
-    """Return what a packed body holds, of as many bytes as allowed at most."""
-    unpacker = zlib.decompressobj(WINDOWS[encoding])
-    try:
-        data = unpacker.decompress(body, settings.body + 1)
-    except zlib.error as error:
-        raise Failure(400, f"found a body that is no {encoding} ({error})") from None
-    if len(data) > settings.body:
-        raise _too_large(settings)
+    """Return what a packed body holds, of as many bytes as allowed at most; gzip may have several members."""
+    parts, size, place, members, unpacker = [], 0, 0, 0, None
+    view = memoryview(body)
+    while place < len(body) or unpacker is None:
+        if unpacker is None or unpacker.eof:
+            members += 1
+            if members > (1 if encoding == "deflate" else MOST_MEMBERS):
+                raise Failure(400, f"found {len(body) - place} bytes after the {encoding}, expected none")
+            unpacker = zlib.decompressobj(WINDOWS[encoding])
+        chunk = view[place : place + CHUNK]
+        try:
+            parts.append(unpacker.decompress(chunk, settings.body + 1 - size))
+        except zlib.error as error:
+            raise Failure(400, f"found a body that is no {encoding} ({error})") from None
+        size += len(parts[-1])
+        if size > settings.body:
+            raise _too_large(settings)
+        place += len(chunk) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
+        if not chunk:
+            break
     if not unpacker.eof:
         raise Failure(400, f"found a body whose {encoding} is cut short")
-    return data
+    return b"".join(parts)
 
 
 def _too_large(settings):

@@ -7,10 +7,14 @@ import re
 import time
 import uuid
 
+from .connection import CROWDED
+
 log = logging.getLogger("lstm_infer.serve")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 OPEN = ("/v2/health/live", "/v2/health/ready")
-"""Paths that need no token: whoever starts servers looks there."""
+"""Paths that need no token, and are answered in any crowd: whoever starts servers looks there."""
+STRANGER = "found no bearer token, or a wrong one"
+FULL = "found too many connections, expected fewer (--connections)"
 
 
 class Door:
@@ -44,8 +48,11 @@ class Door:
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", id.encode())]}
             await send(message)
 
-        if not self._is_allowed(scope, headers):
-            await _refuse(scope, send_named)
+        is_open = scope["path"] in OPEN
+        if scope["state"].get(CROWDED) and not is_open:
+            await _refuse(scope, send_named, 503, FULL, 1013, (b"retry-after", b"1"))
+        elif not is_open and not self._is_allowed(headers):
+            await _refuse(scope, send_named, 401, STRANGER, 1008, (b"www-authenticate", b"Bearer"))
         else:
             await self._app(scope, receive, send_named)
         if scope["type"] == "http":
@@ -55,20 +62,22 @@ class Door:
             line = {"id": id, "method": scope.get("method", "WEBSOCKET"), "path": scope["path"][:200]}
             log.info("request", extra={"data": {**line, "status": status, "ms": milliseconds}})
 
-    def _is_allowed(self, scope, headers):
-        if self._expected is None or scope["path"] in OPEN:
+    def _is_allowed(self, headers):
+        if self._expected is None:
             return True
         kind, _, rest = headers.get(b"authorization", b"").partition(b" ")
         return hmac.compare_digest(kind.lower() + b" " + rest.strip(), self._expected)
 
 
-async def _refuse(scope, send):
+async def _refuse(scope, send, status, reason, code, header):
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": "a bearer token is missing or wrong"})
+        await send({"type": "websocket.close", "code": code, "reason": reason})
         return
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"error":"found no bearer token, or a wrong one"}'})
+    body = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), header, (b"connection", b"close")]
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _protocol(path):

@@ -4,20 +4,20 @@ https://github.com/kserve/open-inference-protocol and Triton's extensions for bi
 and dicts only: nothing of HTTP is known here, and no size in a request is believed.
 """
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from ..layers.structure import flatten
 from .failures import Failure
+from .numbers import TEXT, as_array, as_batches, fit, pack_texts, shaped, texts_for_json, unpack_texts
 from .settings import need
 
 DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-WORDS = {np.dtype(code).newbyteorder("="): word for word, code in DTYPES.items()}
+WORDS = {**{np.dtype(code).newbyteorder("="): word for word, code in DTYPES.items()}, TEXT: "BYTES"}
 
 
 class Question(NamedTuple):
@@ -83,6 +83,7 @@ def read(body, header_length, model):
     names = model.input_names
     if sorted(given) != sorted(names):
         raise Failure(400, f"found inputs {sorted(given)!s:.200}, expected {names}")
+    x = [fit(given[name], tensor.dtype, name) for name, tensor in zip(names, model.inputs, strict=True)]
     parameters = _dict(request, "parameters")
     sequence, starts, ends = _sequence(parameters)
     timeout = parameters.get("timeout")
@@ -92,7 +93,7 @@ def read(body, header_length, model):
     if id is not None and not isinstance(id, str):
         raise Failure(400, f"found id {id!r:.40}, expected a string")
     return Question(
-        [given[name] for name in names], id, _wanted(request, parameters, model), sequence, starts, ends,
+        as_batches(x, model), id, _wanted(request, parameters, model), sequence, starts, ends,
         None if timeout is None else timeout / 1e6,
     )  # fmt: skip
 
@@ -112,10 +113,11 @@ def write(question, served, y):
         array = np.ascontiguousarray(arrays[name])
         item = {"name": name, "datatype": word_of(array.dtype), "shape": list(array.shape)}
         if is_binary:
-            blobs.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+            is_text = array.dtype == TEXT
+            blobs.append(pack_texts(array) if is_text else array.astype(array.dtype.newbyteorder("<")).tobytes())
             item["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
-            item["data"] = array.reshape(-1)
+            item["data"] = texts_for_json(array.reshape(-1)) if array.dtype == TEXT else array.reshape(-1)
         outputs.append(item)
     answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
     if question.id is not None:
@@ -180,39 +182,20 @@ def dump(value):
 
 def _array(item, name, raw):
     word, shape = _word(item, "datatype"), item.get("shape")
-    if word not in DTYPES:
-        raise Failure(400, f"input '{name}': found datatype {word!r:.20}, expected one of {' '.join(DTYPES)}")
+    if word not in DTYPES and word != "BYTES":
+        raise Failure(400, f"input '{name}': found datatype {word!r:.20}, expected one of {' '.join(DTYPES)} BYTES")
     if not isinstance(shape, list) or not all(map(_is_count, shape)) or len(shape) > 32:
         raise Failure(400, f"input '{name}': found shape {shape!r:.80}, expected a list of whole numbers")
-    dtype = np.dtype(DTYPES[word])
+    dtype = TEXT if word == "BYTES" else np.dtype(DTYPES[word])
     if raw is None:
-        array = as_array(item.get("data"), name)
-        with np.errstate(invalid="ignore", over="ignore"):
-            array = array.astype(dtype, copy=False)
+        array = as_array(item.get("data"), name, dtype)
+    elif word == "BYTES":
+        array = unpack_texts(raw, name)
     elif len(raw) % dtype.itemsize:
         raise Failure(400, f"input '{name}': found {len(raw)} bytes, expected whole numbers of {dtype.itemsize}")
     else:
         array = np.frombuffer(raw, dtype)
-    if array.size != prod(shape):
-        raise Failure(400, f"input '{name}': found {array.size} numbers, expected {prod(shape)} for shape {shape}")
-    return array.reshape(shape)
-
-
-def as_array(data, name):
-    """Return lists of numbers, nested or not, as an array.
-
-    Raises
-    ------
-    Failure
-        They are not numbers, or not rectangular.
-    """
-    try:
-        array = np.asarray(data)
-    except (ValueError, OverflowError):
-        array = np.asarray(None)
-    if not isinstance(data, list) or array.dtype.kind not in "biuf":
-        raise Failure(400, f"input '{name}': found data that is no rectangular list of numbers")
-    return array
+    return shaped(array, shape, name)
 
 
 def _sequence(parameters):

@@ -22,6 +22,7 @@ from ..errors import InputError, LSTMInferError
 from ..loading import load_model
 from .failures import Failure
 from .scheduler import Scheduler
+from .snapshots import Snapshots
 from .streams import Streams
 
 log = logging.getLogger("lstm_infer.serve")
@@ -54,6 +55,7 @@ class Served:
         self.name, self.version, self.source = name, version, source
         self.model = load_model(source.path, weights=source.weights, threads=settings.threads)
         self.model.check_ready()
+        _refuse_texts_in_steps(self.model)
         self.streams = None
         self.scheduler = Scheduler(self.model, settings.rows, settings.queue, settings.threads)
         try:
@@ -70,7 +72,11 @@ class Served:
         """Compute a few zeros in every way a caller may, so that the first one does not wait for the compiler."""
         for rows, timesteps in ((1, 1), (1, 2), (20, 3)):
             x = [
-                np.zeros((rows, *(timesteps if n is None else n for n in tensor.shape[1:])), tensor.dtype)
+                np.full(
+                    (rows, *(timesteps if n is None else n for n in tensor.shape[1:])),
+                    b"" if tensor.dtype == object else 0,
+                    tensor.dtype,
+                )  # fmt: skip
                 for tensor in self.model.inputs
             ]
             try:
@@ -101,6 +107,7 @@ class Repository:
         self._path, self._settings = Path(path), settings
         self._models, self._failed, self._seen = {}, {}, {}  # by (name, version): Served; (stamp, reason); Source
         self._lock, self._stopped, self._thread = threading.Lock(), threading.Event(), None
+        self._snapshots = None
         self.is_ready = False
 
     # ------------------------------------------------------------ asking
@@ -123,11 +130,11 @@ class Repository:
 
     def all(self):
         """Return every `Served`, in order."""
-        return [self._models[key] for key in sorted(self._models)]
+        return [self._models[key] for key in sorted(self._models, key=_by_number)]
 
     def failed(self):
         """Return what could not be loaded: reasons by (name, version)."""
-        return {key: reason for key, (_, reason) in sorted(self._failed.items())}
+        return {key: reason for key, (_, reason) in sorted(self._failed.items(), key=lambda item: _by_number(item[0]))}
 
     # ------------------------------------------------------------ loading
     def start(self):
@@ -137,14 +144,21 @@ class Repository:
         ------
         FileNotFoundError
         InputError
-            There is no model, or none could be loaded.
+            There is no model, or none could be loaded, or another server keeps its streams in the same folder.
         """
         self._path.stat()
-        self.refresh(is_first=True)
-        if not self._models:
-            reasons = "; ".join(self.failed().values()) or f"{self._path}: found no model file, expected {SUFFIXES}"
-            raise InputError(reasons)
-        self._restore()
+        if self._settings.snapshots is not None:
+            self._snapshots = Snapshots(self._settings.snapshots)
+        try:
+            self.refresh(is_first=True)
+            if not self._models:
+                reasons = "; ".join(self.failed().values()) or f"{self._path}: found no model file, expected {SUFFIXES}"
+                raise InputError(reasons)
+        except BaseException:
+            self._let_go_of_snapshots(False)
+            raise
+        if self._snapshots is not None:
+            self._snapshots.begin()
         self.is_ready = True
         if self._settings.poll > 0:
             self._thread = threading.Thread(target=self._watch, name="lstm_infer reload", daemon=True)
@@ -158,7 +172,7 @@ class Repository:
             self._thread.join()
         for served in self.all():
             served.close()
-        self.snapshot()
+        self._let_go_of_snapshots(self.snapshot())
         self._models.clear()
 
     def _watch(self):
@@ -187,8 +201,11 @@ class Repository:
                 if not is_known and is_settled:
                     self._load(key, source)
             for key in [key for key in self._models if key not in found]:
+                gone = self._models.pop(key)
                 log.info("removed", extra={"data": {"model": key[0], "version": key[1]}})
-                self._models.pop(key).close()
+                gone.close()
+                if self._snapshots is not None:
+                    self._snapshots.save(gone)
             self._failed = {key: value for key, value in self._failed.items() if key in found}
             self._seen = found
 
@@ -202,45 +219,49 @@ class Repository:
             return
         self._failed.pop(key, None)
         old = self._models.get(key)
-        if old is not None and old.streams is not None and served.streams is not None:
-            old.streams.close()  # callers that come in this moment find it closed, and ask for the new one
-            try:
-                served.streams.pool.adopt(old.streams.pool)
-            except InputError as error:
-                log.warning("streams ended", extra={"data": {"model": name, "reason": str(error)}})
+        self._hand_over(old, served)
         self._models[key] = served
         if old is not None:
             old.close()
         how = {"mode": served.scheduler.mode, "reason": served.scheduler.reason}
         log.info("loaded", extra={"data": {"model": name, "version": version, **how}})
 
-    # ------------------------------------------------------------ streams on disk
+    # ------------------------------------------------------------ streams
+    def _hand_over(self, old, served):
+        """Give a model that comes up the streams of the one in its place, or else those on disk."""
+        if old is not None and old.streams is not None:
+            old.streams.close()  # callers that come in this moment find it closed, and ask for the new one
+            try:
+                if served.streams is not None:
+                    served.streams.pool.adopt(old.streams.pool)
+                    return
+            except InputError as error:
+                log.warning("streams ended", extra={"data": {"model": served.name, "reason": str(error)}})
+            if self._snapshots is not None:
+                self._snapshots.save(old)
+        if self._snapshots is not None:
+            self._snapshots.restore(served)
+
     def snapshot(self):
-        """Write the streams of all models to the folder of snapshots, if there is one."""
-        for served, path in self._snapshots():
-            try:
-                served.streams.pool.save(path)
-            except OSError as error:
-                log.error("no snapshot", extra={"data": {"model": served.name, "reason": str(error)}})
+        """Write the streams of all models to the folder of snapshots, if there is one; return whether all are there."""
+        if self._snapshots is None:
+            return True
+        return all([self._snapshots.save(served) for served in self.all()])
 
-    def _restore(self):
-        for served, path in self._snapshots():
-            try:
-                served.streams.pool.restore(path)
-                log.info("streams", extra={"data": {"model": served.name, "restored": len(served.streams.pool)}})
-            except FileNotFoundError:
-                pass
-            except LSTMInferError as error:
-                log.error("streams not restored", extra={"data": {"model": served.name, "reason": str(error)}})
+    def _let_go_of_snapshots(self, is_whole):
+        if self._snapshots is not None:
+            self._snapshots.close(is_whole)
+            self._snapshots = None
 
-    def _snapshots(self):
-        if self._settings.snapshots is None:
+
+def _refuse_texts_in_steps(model):
+    """Refuse a model that takes a text at every timestep: rows are joined byte by byte, which texts are not."""
+    if any(tensor.dtype == object for tensor in [*model.inputs, *model.outputs]):
+        try:
+            model.step_plan  # noqa: B018
+        except InputError:
             return
-        folder = Path(self._settings.snapshots)
-        folder.mkdir(parents=True, exist_ok=True)
-        for served in self.all():
-            if served.streams is not None:
-                yield served, folder / f"{served.name}@{served.version}.npz"
+        raise InputError(f"model '{model.name}': found texts at every timestep, expected numbers to serve it")
 
 
 def find(path):
@@ -260,6 +281,11 @@ def find(path):
                 models = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_model(file)]
                 if models:
                     yield (_name(entry.name), str(int(folder.name)) if versions else "1"), _source(models[0])
+
+
+def _by_number(key):
+    name, version = key
+    return name, int(version)
 
 
 def _is_model(path):

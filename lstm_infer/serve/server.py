@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError
 from .app import make_app
 from .arguments import TOKEN
+from .connection import MOST_HEAD, make_protocol
 from .door import JsonLines
 from .repository import Repository
 from .settings import Settings, need
@@ -38,10 +39,11 @@ def run(options):
     repository = Repository(options.path, settings)
     repository.start()
     app = make_app(repository, settings)
+    protocol = make_protocol(options.body_timeout, options.connections)
     config = uvicorn.Config(
-        app, host=options.host, port=options.port, http=_impatient(options.body_timeout), log_config=None,
-        access_log=False, server_header=False, limit_concurrency=options.connections,
-        timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
+        app, host=options.host, port=options.port, http=protocol, log_config=None, access_log=False,
+        server_header=False, h11_max_incomplete_event_size=MOST_HEAD, timeout_graceful_shutdown=GRACE,
+        ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
 
     class Server(uvicorn.Server):
@@ -66,40 +68,6 @@ def run(options):
         raise InputError(f"cannot listen on {options.host} port {options.port}")
     log.info("stopped")
     return 0
-
-
-def _impatient(patience):
-    """Return uvicorn's protocol for HTTP, with an end to connections on which no whole request comes for a while."""
-    base = need("uvicorn.protocols.http.auto").AutoHTTPProtocol
-
-    class Impatient(base):
-        _seen = _timer = None
-        _is_begun = True
-
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            self._timer = self.loop.call_later(patience, self._look)
-
-        def data_received(self, data):
-            before = self.cycle
-            super().data_received(data)
-            is_idle = before is None or before.response_complete
-            self._is_begun = is_idle and self.cycle is before  # a request, of which the head is not whole
-
-        def connection_lost(self, error):
-            self._timer.cancel()  # a timer would keep the connection's memory until it rings
-            super().connection_lost(error)
-
-        def _look(self):
-            if self.transport.get_protocol() is not self:  # it has become a WebSocket
-                return
-            if self._is_begun and self.cycle is self._seen:
-                self.transport.abort()
-            else:
-                self._seen = self.cycle
-                self._timer = self.loop.call_later(patience, self._look)
-
-    return Impatient
 
 
 def set_up_log(level):

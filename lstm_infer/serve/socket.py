@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import InputError
 from ..layers.structure import flatten
 from .failures import Failure, as_failure
-from .inference import as_array, dump, output_names
+from .inference import dump, output_names
+from .numbers import TEXT, as_array, texts_for_json
 from .requests import ClosedError
 from .settings import need
 
@@ -24,7 +25,8 @@ TRIES = 100
 
 async def stream(repository, settings, metrics, websocket):
     """Serve one connection."""
-    id, name, version = f"websocket {uuid.uuid4().hex}", *map(websocket.path_params.get, ("name", "version"))
+    id = "websocket", uuid.uuid4().hex  # what no request can name, and no snapshot keeps
+    name, version = map(websocket.path_params.get, ("name", "version"))
     try:
         served = repository.get(name, version)
         if served.streams is None:
@@ -90,7 +92,7 @@ def _read(model, message):
     """Return a message's timestep as what `SessionPool.predict` takes."""
     [tensor, *others], temporal = model.inputs, model.step_plan.inputs
     if message.get("text") is None:
-        if others:
+        if others or tensor.dtype == TEXT:
             raise InputError(f"found a binary message, expected text with inputs {model.input_names}")
         shape = [-1 if n is None else n for n in tensor.shape[2:]]
         data, dtype = message["bytes"], tensor.dtype.newbyteorder("<")
@@ -105,10 +107,12 @@ def _read(model, message):
         given = need("orjson").loads(message["text"])
     except ValueError as error:
         raise InputError(f"found a message that is no JSON ({error!s:.100})") from None
-    given = given if isinstance(given, dict) else {tensor.name: given}
+    is_named = isinstance(given, dict) and not (tensor.dtype == TEXT and list(given) == ["b64"])
+    given = given if is_named else {tensor.name: given}
     if sorted(given) != sorted(model.input_names):
         raise InputError(f"found inputs {sorted(given)!s:.200}, expected {model.input_names}")
-    values = [as_array([given[name]], name) for name in model.input_names]
+    names = zip(model.input_names, model.inputs, strict=True)
+    values = [as_array([given[name]], name, one.dtype) for name, one in names]
     return [value if is_temporal else value[0] for value, is_temporal in zip(values, temporal, strict=True)]
 
 
@@ -119,4 +123,5 @@ def _write(model, y, is_text):
         if len(arrays) > 1:
             raise InputError(f"found a binary message, expected text: the answer is {output_names(model)}")
         return arrays[0].astype(arrays[0].dtype.newbyteorder("<"), copy=False).tobytes()
+    arrays = [texts_for_json(array, packs=True) if array.dtype == TEXT else array for array in arrays]
     return dump(arrays[0] if len(arrays) == 1 else dict(zip(output_names(model), arrays, strict=True)))

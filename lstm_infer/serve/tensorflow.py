@@ -10,9 +10,13 @@ import numpy as np
 
 from ..layers.structure import flatten
 from .failures import Failure
-from .inference import as_array, dump, output_names, parse
+from .inference import dump, output_names, parse
+from .numbers import TEXT, as_array, as_batches, texts_for_json
 
-DTYPES = {"f": "DT_FLOAT", "d": "DT_DOUBLE", "i": "DT_INT32", "l": "DT_INT64", "?": "DT_BOOL", "q": "DT_INT64"}
+DTYPES = {
+    "f": "DT_FLOAT", "d": "DT_DOUBLE", "i": "DT_INT32", "l": "DT_INT64", "?": "DT_BOOL", "q": "DT_INT64",
+    "O": "DT_STRING",
+}  # fmt: skip
 
 
 class Question(NamedTuple):
@@ -39,8 +43,9 @@ def read(body, model):
         It is no such request.
     """
     request = parse(body)
-    if request.get("signature_name", "serving_default") != "serving_default":
-        raise Failure(400, f"found signature_name {request['signature_name']!r:.80}, expected 'serving_default'")
+    signature = request.get("signature_name")
+    if signature not in (None, "", "serving_default"):
+        raise Failure(400, f"found signature_name {signature!r:.80}, expected 'serving_default'")
     if ("instances" in request) == ("inputs" in request):
         raise Failure(400, f"found {sorted(request)!s:.80}, expected either instances or inputs")
     if "inputs" in request:
@@ -53,10 +58,10 @@ def write(question, model, answers):
     names, flat = output_names(model), [flatten(y) for y in answers]
     if not question.is_row:
         [arrays] = flat
-        arrays = [np.ascontiguousarray(array) for array in arrays]
+        arrays = [_plain(array) for array in arrays]
         return dump({"outputs": arrays[0] if len(names) == 1 else dict(zip(names, arrays, strict=True))})
     rows = [row for arrays in flat for row in zip(*arrays, strict=True)]
-    rows = [[np.ascontiguousarray(value) for value in row] for row in rows]
+    rows = [[_plain(value) for value in row] for row in rows]
     return dump({"predictions": [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]})
 
 
@@ -101,23 +106,42 @@ def _columns(inputs, model):
         if len(names) > 1:
             raise Failure(400, f"found inputs without names, expected {names}")
         inputs = {names[0]: inputs}
-    return [as_array(value, name) for name, value in _by_name(inputs, names)]
+    dtypes = [tensor.dtype for tensor in model.inputs]
+    pairs = zip(_by_name(inputs, names), dtypes, strict=True)
+    return as_batches([as_array(value, name, dtype) for (name, value), dtype in pairs], model)
 
 
 def _rows(instances, model):
     names = model.input_names
     if not isinstance(instances, list) or not instances:
         raise Failure(400, "found instances that are no list of one or more")
-    if isinstance(instances[0], dict) or len(names) > 1:
+    is_bare = len(names) == 1 and not (isinstance(instances[0], dict) and list(instances[0]) == names)
+    if is_bare and model.inputs[0].dtype != TEXT:
+        is_bare = not isinstance(instances[0], dict)
+    if is_bare:
+        columns = [instances]
+    else:
         if not all(isinstance(instance, dict) for instance in instances):
             raise Failure(400, f"found instances without names, expected objects with {names}")
         columns = list(zip(*([value for _, value in _by_name(row, names)] for row in instances), strict=True))
-    else:
-        columns = [instances]
+    triples = list(zip(columns, names, model.inputs, strict=True))
     if all(len(set(map(_length, column))) == 1 for column in columns):
-        return [[as_array(list(column), name) for column, name in zip(columns, names, strict=True)]]
-    rows = zip(*columns, strict=True)
-    return [[as_array(v, name)[None] for v, name in zip(row, names, strict=True)] for row in rows]
+        return [as_batches([_batch(list(column), *pair) for column, *pair in triples], model)]
+    return [as_batches([_batch([column[n]], *pair) for column, *pair in triples], model) for n in range(len(instances))]
+
+
+def _batch(rows, name, tensor):
+    """Return some rows as an array, which must have as many."""
+    array = as_array(rows, name, tensor.dtype)
+    if array.ndim < len(tensor.shape) and tensor.dtype != TEXT:  # the rows would be taken for timesteps
+        raise Failure(400, f"input '{name}': found instances of shape {array.shape[1:]}, expected {tensor.shape[1:]}")
+    return array
+
+
+def _plain(array):
+    """Return an array as JSON can be made of it; numpy's scalars become arrays."""
+    array = np.asarray(array) if not isinstance(array, (str, bytes)) else np.array(array, TEXT)
+    return texts_for_json(array, packs=True) if array.dtype == TEXT else np.ascontiguousarray(array)
 
 
 def _length(value):

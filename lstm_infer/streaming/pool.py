@@ -278,12 +278,14 @@ class SessionPool:
             return {name: [a[slot : slot + 1].copy() for a in arrays] for name, arrays in self._rows.arrays.items()}
 
     # ------------------------------------------------------------ on disk
-    def save(self, path):
-        """Write all sessions to a file (npz), which is then whole or as it was before.
+    def save(self, path, ids=None):
+        """Write sessions to a file (npz), which is then whole or as it was before.
 
         Parameters
         ----------
         path : str or PathLike
+        ids : collection, optional
+            Which: all of them unless given. Those that are not there are passed over.
 
         Raises
         ------
@@ -291,7 +293,7 @@ class SessionPool:
             An id is neither a string nor a whole number.
         """
         with self._lock:
-            ids, ages, arrays = self._sessions()
+            ids, ages, arrays = self._sessions(ids)
         ids = [int(id) if isinstance(id, np.integer) else str(id) if isinstance(id, str) else id for id in ids]
         strange = next((id for id in ids if type(id) not in (str, int)), None)
         if strange is not None:
@@ -341,10 +343,14 @@ class SessionPool:
         with other._lock:
             self._take_over(*other._sessions())
 
-    def _sessions(self):
+    def _sessions(self, wanted=None):
         """Return the ids, the seconds since each was stepped, and the states as named arrays."""
-        directory, slots = self._directory, self._directory.slots()
-        return directory.ids(), directory.ages(), {name: array[slots] for name, array in self._arrays().items()}
+        ids, ages, slots = self._directory.ids(), self._directory.ages(), self._directory.slots()
+        if wanted is not None:
+            wanted = set(wanted)
+            places = [n for n, id in enumerate(ids) if id in wanted]
+            ids, ages, slots = [ids[n] for n in places], ages[places], slots[places]
+        return ids, ages, {name: array[slots] for name, array in self._arrays().items()}
 
     def _arrays(self):
         return {f"{name}/{n}": array for name, some in self._rows.arrays.items() for n, array in enumerate(some)}

@@ -8,6 +8,9 @@ from ..layers.base import Context
 from ..model import WHOLE, check_batch_size, renew_lock
 from . import statefile
 
+NOTHING = "nothing"
+"""What stands in the file of a session that has no state yet."""
+
 
 class Session:
     """One stream of a model, with a state of its own. Any number of sessions share one model.
@@ -61,6 +64,10 @@ class Session:
             self._states.update(states)
             return y_t
 
+    def reset(self):
+        """`reset_states` by another name."""
+        self.reset_states()
+
     def reset_states(self):
         """Forget the state: the next call begins anew."""
         with self._lock:
@@ -101,7 +108,8 @@ class Session:
         path : str or PathLike
         """
         state = self.state.items()
-        statefile.write(path, {f"{name}/{n}": array for name, arrays in state for n, array in enumerate(arrays)})
+        arrays = {f"{name}/{n}": array for name, arrays in state for n, array in enumerate(arrays)}
+        statefile.write(path, arrays or {NOTHING: np.zeros(0)})
 
     def load(self, path):
         """Go on from a state that `save` wrote, in this process or another.
@@ -117,8 +125,10 @@ class Session:
         InputError
             It is the state of another model.
         """
-        state = {}
-        for name, array in statefile.read(path).items():
+        state, found = {}, statefile.read(path)
+        if not found:
+            raise InputError(f"{path}: found no arrays, expected the states of a session")
+        for name, array in found.items() if list(found) != [NOTHING] else ():
             layer, _, number = name.rpartition("/")
             arrays = state.setdefault(layer, [])
             if number != str(len(arrays)):

@@ -1,0 +1,139 @@
+"""Uvicorn's protocol for HTTP, with manners of our own: patience, how long a head may be, how many may come at once.
+
+What arrives is counted, read by read, from the last thing that the parser could make of it, so that neither a head nor
+the lines after a chunked body can go on for ever. A caller that has sent its request and closed its half of the
+connection is answered if that does not take long; after that it counts as gone, which looks the same from here.
+"""
+
+import json
+import uuid
+
+from .settings import need
+
+MOST_HEAD = 1 << 16
+"""Bytes of a request's line and headers."""
+HALF_CLOSED = 2.0
+"""Seconds in which a caller that will send no more is answered."""
+LINGER = 1.0
+"""Seconds in which a caller whose request is refused may go on sending: it would miss the answer otherwise."""
+CROWDED = "is_crowded"
+"""What stands in a request's state where its connection is one too many."""
+REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
+
+
+def make_protocol(patience, most):
+    """Return the protocol.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds after which a connection on which no whole request comes is ended.
+    most : int
+        Connections at the same time; the requests of more are marked as `CROWDED`.
+    """
+    base = need("uvicorn.protocols.http.auto").AutoHTTPProtocol
+    tells = hasattr(base, "on_message_begin")  # httptools; h11 has limits itself
+
+    class Connection(base):
+        _seen = _timer = None
+        _is_begun, _is_refused, _is_half, _is_long, _unread = True, False, False, False, 0
+
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                self.app_state = {**self.app_state, CROWDED: True}
+            self._timer = self.loop.call_later(patience, self._look)
+
+        def data_received(self, data):
+            if self._is_refused:
+                return
+            before = self.cycle
+            self._unread += len(data) if tells else 0
+            super().data_received(data)
+            if self._is_long or self._unread > MOST_HEAD:
+                self._refuse(431, f"found a head of more than {MOST_HEAD} bytes, the most that are taken")
+            is_idle = before is None or before.response_complete
+            self._is_begun = is_idle and self.cycle is before  # a request, of which the head is not whole
+
+        def eof_received(self):
+            cycle = self.cycle
+            if self._is_refused or cycle is None or cycle.response_complete or cycle.more_body:
+                return None
+            self._is_half = True
+            self._timer.cancel()
+            self._timer = self.loop.call_later(HALF_CLOSED, self.transport.abort)
+            return True
+
+        def on_response_complete(self):
+            super().on_response_complete()
+            if self._is_half and self.cycle.response_complete:
+                self.transport.close()
+
+        def connection_lost(self, error):
+            self._timer.cancel()  # a timer would keep the connection's memory until it rings
+            super().connection_lost(error)
+
+        def send_400_response(self, msg):
+            self._refuse(400, f"found a request that is no HTTP ({msg})")
+
+        def _look(self):
+            if self.transport.get_protocol() is not self:  # it has become a WebSocket
+                return
+            if self._is_begun and self.cycle is self._seen:
+                self.transport.abort()
+            else:
+                self._seen = self.cycle
+                self._timer = self.loop.call_later(patience, self._look)
+
+        def _refuse(self, status, reason):
+            """Answer what the application never sees, and let no more in."""
+            if self._is_refused or self.transport.is_closing():
+                return
+            self._is_refused = True
+            cycle = self.cycle
+            if cycle is not None and cycle.response_started and not cycle.response_complete:
+                self.transport.abort()  # an answer is on its way: another one cannot be put into it
+                return
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+            self.transport.write(_answer(status, reason))
+            self._timer.cancel()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self._timer = self.loop.call_later(LINGER, self.transport.abort)
+            else:
+                self.transport.close()
+
+        if tells:
+
+            def on_message_begin(self):
+                self._unread = 0
+                super().on_message_begin()
+
+            def on_headers_complete(self):
+                size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+                self._unread, self._is_long = 0, size > MOST_HEAD
+                if not self._is_long:
+                    super().on_headers_complete()
+
+            def on_body(self, body):
+                self._unread = 0
+                if not self._is_long:
+                    super().on_body(body)
+
+            def on_message_complete(self):
+                self._unread = 0
+                if not self._is_long:
+                    super().on_message_complete()
+
+    return Connection
+
+
+def _answer(status, reason):
+    body = json.dumps({"error": reason}).encode()
+    head = (
+        f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"x-request-id: {uuid.uuid4().hex}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
