@@ -1,6 +1,7 @@
 """Jobs over files: every format in and out, against `predict` of the same numbers in memory."""
 
 import argparse
+import csv
 import gzip
 import json
 import os
@@ -825,6 +826,17 @@ def test_later_tables_use_the_columns_of_the_first(tmp_path):
             predict_files(weighted, [files[0], other], tmp_path / "z.npy")
     predict_files(weighted, files[3], tmp_path / "y.npy")
     assert np.load(tmp_path / "y.npy").shape == (2, 1)
+
+
+def test_texts_beside_are_quoted_and_names_differ(tmp_path, adder):
+    (tmp_path / "x.csv").write_text('t,a,b,c\n"one\ntwo",1,2,3\n"a ""b"", c",4,5,6\n')
+    predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", columns=["a", "b", "c"], with_input=["t"])
+    with open(tmp_path / "y.csv", newline="") as file:
+        assert list(csv.reader(file)) == [["t", "dense"], ["one\ntwo", "6"], ['a "b", c', "15"]]
+    (tmp_path / "x.csv").write_text("dense,row,a,b,c\n1,2,3,4,5\n")
+    for given in ({"with_input": ["dense"]}, {"with_input": ["row"], "index": True}):
+        with pytest.raises(li.InputError, match="found two columns"):
+            predict_files(adder, tmp_path / "x.csv", tmp_path / "y.jsonl", columns=["a", "b", "c"], **given)
 
 
 def test_wrong_settings(tmp_path, model, adder):

@@ -126,6 +126,18 @@ def test_any_text_in_any_pieces(tmp_path, monkeypatch, block):
     assert columns["n"] == list(range(200))
 
 
+@pytest.mark.parametrize("text", [
+    "18446744073709551616", "9223372036854775808", "12345678901234567890", "14561015894172407808.000000000000000000",
+    "9584196160074842112.000000", "-9223372036854775809", "000000000000000000000000000012.5", "99999999999999999999e-5",
+    "0.00000000000000000000000018446744073709551616", "100000000000000000000", "00.018446744073709551616",
+])  # fmt: skip
+def test_more_digits_than_fit(tmp_path, text):
+    assert read_csv(tmp_path, f"v\n{text}\n", ["v"])[1] == {"v": [float(text)]}
+    random = np.random.default_rng(0).normal(size=300) * 10.0 ** np.arange(300).repeat(1)[:300] / 1e100
+    lines = [f"{v:f}" if abs(v) > 1e-3 else repr(v) for v in random.tolist()]
+    assert read_csv(tmp_path, "\n".join(["v", *lines]), ["v"])[1] == {"v": [float(line) for line in lines]}
+
+
 def test_unquoted():
     assert [unquoted(text) for text in ("", '"', '""', '"a"', 'a"', '""""')] == ["", '"', "", "a", 'a"', '"']
 

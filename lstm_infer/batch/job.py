@@ -113,12 +113,13 @@ def predict_sources(model, inputs, output, original, progress="quiet", kept=None
     """Do what `predict_files` does, with `Settings`; inputs may be `Source` objects, too."""
     began, memory = time.monotonic(), Memory()
     check_model(model)
+    _check_names(model, original)
     settings = loaded(original)
     if model.is_stateful and original.resume:
         raise InputError("a stateful model cannot resume: each row depends on all before it")
     feed = Feed(model, inputs, settings)
     try:
-        if original.resume and not (feed.sources and all(source.is_file for source in feed.sources)):
+        if original.resume and not _can_be_read_again(feed):
             raise InputError("resume needs input files: standard input, pipes and iterables cannot be read again")
         _check_paths(model, feed.sources, output, original)
         target = open_target(output, original, output_names(model), lambda: identity(model, feed.sources, original))
@@ -139,7 +140,9 @@ def predict_sources(model, inputs, output, original, progress="quiet", kept=None
     except BaseException as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             error.filename = str(output)
-        if target.keep() and kept is not None:
+        if model.is_stateful or not _can_be_read_again(feed):
+            target.discard()
+        elif target.keep() and kept is not None:
             kept(Stopped(at.rows, str(output)))
         if isinstance(error, Exception):  # else a thread may still wait for a pipe
             feed.close()
@@ -237,6 +240,19 @@ def loaded(settings):
 
         read["tokenizer"] = Tokenizer.load(settings.tokenizer)
     return dataclasses.replace(settings, **read)
+
+
+def _can_be_read_again(feed):
+    return bool(feed.sources) and all(source.is_file for source in feed.sources)
+
+
+def _check_names(model, settings):
+    """See that no two columns of the output have one name."""
+    beside = dict.fromkeys([*settings.group_by, *filter(None, [settings.time]), *settings.with_input])
+    names = [*(["row"] if settings.has_index else []), *beside, *output_names(model)]
+    twice = [name for n, name in enumerate(names) if name in names[:n]]
+    if twice:
+        raise InputError(f"found two columns {twice[0]!r} to write: of the input, an output or row numbers")
 
 
 def _check_paths(model, sources, output, settings):

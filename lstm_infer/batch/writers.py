@@ -119,8 +119,8 @@ def _cell(value):
     if not any(mark in text for mark in MARKS):
         return text
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([text])
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow([text])  # whose characters it quotes
+    return line.getvalue()[:-2]
 
 
 class JsonlWriter(Writer):

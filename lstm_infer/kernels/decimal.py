@@ -38,15 +38,18 @@ def read_decimal(text, at, end):
     negative = at < end and text[at] == MINUS
     if negative or (at < end and text[at] == PLUS):
         at += 1
-    begin, whole = at, np.int64(0)
+    begin, whole = at, np.int64(0)  # which may overflow: then there are too many digits
+    while at < end and text[at] == ZERO:
+        at += 1
+    digits = -at
     while at < end and 0 <= np.int64(text[at]) - ZERO <= 9:
         whole = whole * 10 + (np.int64(text[at]) - ZERO)
         at += 1
-    digits, found, fraction = at - begin if whole > 0 else 0, at - begin, 0
+    digits, found, fraction = digits + at, at - begin, 0
     if at < end and text[at] == POINT:
         at += 1
         begin = at
-        if whole == 0:  # zeros after the point are no digits of the whole number
+        if digits == 0:  # zeros after the point are no digits of the whole number
             while at < end and text[at] == ZERO:
                 at += 1
         digits -= at
