@@ -436,3 +436,16 @@ def test_who_can_follow_a_step(layer, follows):
 @pytest.mark.parametrize("layer", [li.Flatten(), li.Reshape((-1, 2)), li.Permute((2, 1)), li.MaxPooling1D()])
 def test_no_rows_at_all(layer):
     assert layer(np.zeros((0, 4, 6))).shape == (0, *layer.compute_output_shape((None, 4, 6))[1:])
+
+
+def test_a_mask_goes_through_spectral_normalization():
+    """As Keras 2.21 and 3.15 do it in predict, whatever `supports_masking` says of the wrapper."""
+    rng, models = np.random.default_rng(0), []
+    for middle in (li.Dense(3), li.SpectralNormalization(li.Dense(3))):
+        layers = [li.Input((7,), dtype="int32"), li.Embedding(9, 4, mask_zero=True), middle, li.LSTM(3)]
+        models.append(li.Sequential(layers))
+    weights = [rng.normal(size=shape) for shape in ((9, 4), (4, 3), (3,), (3, 12), (3, 12), (12,))]
+    models[0].set_weights(weights)
+    models[1].set_weights([weights[0], np.ones((1, 3)), *weights[1:]])
+    x = rng.integers(0, 3, (5, 7))
+    np.testing.assert_array_equal(models[1].predict(x), models[0].predict(x))

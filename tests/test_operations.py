@@ -304,3 +304,13 @@ def test_a_mask_that_a_graph_records_can_be_stepped():
     for t in range(5):
         y = session.step(data[:, t])
     np.testing.assert_array_equal(y, model.predict(data))
+
+
+def test_means_of_whole_numbers_in_tensorflow():
+    """Are whole numbers, cut off towards zero, as TensorFlow 2.3 and 2.21 give them."""
+    from lstm_infer.layers.ops import TENSORFLOW
+
+    x = np.array([[1, 2, 2], [-1, -2, -2]], np.int32)
+    found = TENSORFLOW["mean"](x, axis=-1, keepdims=True)
+    assert found.dtype == np.int32 and found.tolist() == [[1], [-1]]
+    assert TENSORFLOW["mean"](x.astype(np.float32), axis=1).dtype == np.float32

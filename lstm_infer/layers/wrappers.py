@@ -316,8 +316,7 @@ class SpectralNormalization(Layer):
         raise AssertionError
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
-        outputs, _ = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)
-        return outputs, None
+        return self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras, too, lets its mask through
 
 
 def _without_time(shape):

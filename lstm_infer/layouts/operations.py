@@ -51,7 +51,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
         "squared_difference": "tf.squared_difference",
     }.items()},
     **{f"math.reduce_{name}": (op, REDUCED) for name, op in {
-        "mean": "Mean", "sum": "Sum", "max": "Max", "min": "Min", "prod": "Prod", "any": "Any", "all": "All",
+        "mean": "tf.mean", "sum": "Sum", "max": "Max", "min": "Min", "prod": "Prod", "any": "Any", "all": "All",
         "std": "Std", "variance": "Var", "logsumexp": "Logsumexp", "euclidean_norm": "Norm",
     }.items()},
     "__operators__.add": ("Add", {"y": "x2"}), "__operators__.getitem": ("GetItem", {"slice_spec": "key"}),
@@ -133,7 +133,7 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
         "LogicalOr": "LogicalOr", "Atan2": "Arctan2", "Cross": "Cross",
         "SquaredDifference": "tf.squared_difference", "LogicalXor": "LogicalXor",
     }.items()},
-    **{op: (op, ("x", "axis"), {"keep_dims": "keepdims"})
+    **{op: ("tf.mean" if op == "Mean" else op, ("x", "axis"), {"keep_dims": "keepdims"})
        for op in ("Mean", "Sum", "Max", "Min", "Prod", "Any", "All")},
     "EuclideanNorm": ("Norm", ("x", "axis"), {"keep_dims": "keepdims"}), "Roll": ("Roll", ("x", "shift", "axis"), {}),
     "Cumprod": ("Cumprod", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),

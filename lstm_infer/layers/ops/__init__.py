@@ -134,7 +134,7 @@ TENSORFLOW = {
     "add_n": each.add_n, "squared_difference": each.squared_difference,
     "batch_flatten": shapes.batch_flatten, "sequence_mask": shapes.sequence_mask,
     "xlogy": each.xlogy, "xdivy": each.xdivy, "multiply_no_nan": each.multiply_no_nan, "crelu": shapes.crelu,
-    "boolean_mask": shapes.boolean_mask,
+    "boolean_mask": shapes.boolean_mask, "mean": reductions.tf_mean,
     "norm": matrices.tf_norm, "normalize": matrices.tf_normalize, "clip_by_norm": matrices.clip_by_norm,
     "ensure_shape": matrices.ensure_shape, "count_nonzero": matrices.count_nonzero, "band_part": matrices.band_part,
     "diag": matrices.diag, "diag_part": matrices.diag_part, "set_diag": matrices.set_diag,

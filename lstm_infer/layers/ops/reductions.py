@@ -61,6 +61,16 @@ def mean(x, axis=None, keepdims=False, floatx=FLOAT32):
     return float_mean(x, axis, keepdims).astype(x.dtype)
 
 
+def tf_mean(x, axis=None, keepdims=False, floatx=FLOAT32):
+    """TensorFlow's mean, which of whole numbers is one, too: what is behind the point is cut off."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "iu":
+        return mean(x, axis, keepdims, floatx)
+    axes = axes_of(axis, x.ndim)
+    sums, count = np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype), math.prod(x.shape[n] for n in axes)
+    return np.asarray(np.sign(sums) * (np.abs(sums) // count)).astype(x.dtype)
+
+
 def _variance(x, axis, keepdims):
     centre = float_mean(x, axis, keepdims=True)
     return float_mean((x - centre) ** 2, axis, keepdims)
