@@ -231,6 +231,8 @@ class LayerSpec:
         The class of a wrapper around the layer that does nothing at inference: the object store has a place for it.
     lacks : str or None
         Why there cannot be such a layer, where that is known.
+    shared : int or None
+        A number that all places of one layer have: the object store has its arrays at one of them only.
     """
 
     class_name: str
@@ -240,6 +242,7 @@ class LayerSpec:
     registered_name: str | None = None
     wrapped_in: str | None = None
     lacks: str | None = None
+    shared: int | None = None
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def layer(item: dict, class_name: str, config: dict, name: str, context: Context
         config.pop("input_dim", None)
     if class_name == "InputLayer":
         config["batch_shape"] = inputs.read_shape(config.get("batch_shape"), name, context)
-    return LayerSpec(class_name, name, config, children)
+    shared = item.get("shared_object_id")
+    return LayerSpec(class_name, name, config, children, shared=shared if isinstance(shared, int) else None)
 
 
 def _identity(item: dict, class_name: str) -> tuple[str, str | None]:

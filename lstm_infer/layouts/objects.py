@@ -32,6 +32,7 @@ def match(spec: ModelSpec, weights: RawWeights) -> dict[Path, dict[str, Handle]]
     reader = _Reader(weights)
     try:
         reader.model(spec, "", ())
+        reader.share()
     except Misfit as misfit:
         raise LoadError(str(misfit)) from misfit
     surplus = [path for path, pairs in weights.groups.items()
@@ -70,6 +71,8 @@ class _Reader:
         self.weights, self.groups = weights, dict(weights.groups)
         self.found: dict[Path, dict[str, Handle]] = {}
         self.used: set[str] = set()
+        self.homes: dict[int, Path] = {}  # of layers that stand in several places: where their arrays were
+        self.lacking: list[tuple[LayerSpec, Path, str]] = []  # such layers, paths, what was found
         self.inside: dict[str, dict[str, None]] = {}  # path to the names of the groups in it
         for path in weights.groups:
             while path:
@@ -154,14 +157,27 @@ class _Reader:
 
     def variables(self, layer: LayerSpec, names: Sequence[str], label: str, place: str, path: Path) -> None:
         arrays = [handle for _, handle in self.groups.get(place, ())]
+        if not arrays and layer.shared is not None:
+            self.lacking.append((layer, path, f"{place}/vars holds 0 arrays"))
+            return
         if layer.class_name == "SpectralNormalization":
             arrays = arrays[-1:]  # the kernel of the layer inside is listed here too
         if len(arrays) != len(names):
             self.fail("/".join(path), f"{place}/vars holds {len(arrays)} arrays", f"{len(names)} ({', '.join(names)})")
         self.used.add(place)
         own: Mapping[str, Handle] = packed(layer.class_name, dict(zip(names, arrays, strict=True)), layer.config, None)
+        if layer.shared is not None:
+            self.homes[layer.shared] = path
         prefix = f"{label}/" if label else ""
         self.found.setdefault(path, {}).update({prefix + name: handle for name, handle in own.items()})
+
+    def share(self) -> None:
+        """Give layers that have no arrays in their place those of the place where the same layer has them."""
+        for layer, path, found in self.lacking:
+            home = self.homes.get(layer.shared)
+            if home is None:
+                self.fail("/".join(path), found, "the layer's arrays there, or where it is used first")
+            self.found[path] = self.found[home]
 
     def as_found(self, base: str, path: Path) -> None:
         for place, pairs in self.weights.groups.items():

@@ -161,6 +161,12 @@ def sequential_input_shape_in_layer():
     return k.Sequential([L.LSTM(3, input_shape=(None, 2), return_sequences=True), L.LSTM(2)])
 
 
+@case(forms=WHOLE, only="keras3")
+def one_layer_in_several_places():
+    shared, inputs = L.Dense(3), x(4, 2)
+    return k.Model(inputs, [L.TimeDistributed(shared)(inputs), shared(inputs), L.LSTM(2)(shared(inputs))])
+
+
 def rnn_case(name, *, steps=5, only=None, forms=None, **options):
     @case(f"rnn_{name}", only=only, forms=forms)
     def build():
