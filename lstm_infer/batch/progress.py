@@ -63,6 +63,15 @@ def make(kind, done):
     return Bar(done) if sys.stderr.isatty() else Lines(done)
 
 
+def _status(word):
+    """Return a number of bytes that Linux tells of this process; None elsewhere."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith(f"{word}:"))
+    except (OSError, StopIteration):
+        return None
+
+
 class Memory:
     """The most memory this process has had, in bytes: all of it, and what no file stands behind."""
 
@@ -72,16 +81,16 @@ class Memory:
 
     def look(self):
         """Look again, since the system keeps no record of anonymous memory."""
-        try:
-            with open("/proc/self/status", encoding="ascii") as file:
-                lines = dict(line.split(":", 1) for line in file)
-            self.anonymous = max(self.anonymous or 0, int(lines["RssAnon"].split()[0]) << 10)
-        except (OSError, KeyError):  # not Linux
-            pass
+        now = _status("RssAnon")
+        if now is not None:
+            self.anonymous = max(self.anonymous or 0, now)
 
     @staticmethod
     def peak():
         """Return the peak of all memory; None where the system does not tell."""
+        own = _status("VmHWM")
+        if own is not None:  # Linux, whose getrusage begins with the peak of whoever started this process
+            return own
         try:
             import resource
         except ImportError:
