@@ -157,7 +157,7 @@ class _Reader:
 
     def variables(self, layer: LayerSpec, names: Sequence[str], label: str, place: str, path: Path) -> None:
         arrays = [handle for _, handle in self.groups.get(place, ())]
-        if not arrays and layer.shared is not None:
+        if names and not arrays and layer.shared is not None:
             self.lacking.append((layer, path, f"{place}/vars holds 0 arrays"))
             return
         if layer.class_name == "SpectralNormalization":
