@@ -48,8 +48,8 @@ class Assembly:
         The models that could be made, likewise.
     """
 
-    def __init__(self, source, custom_objects=None, dtype=None):
-        self.source, self.dtype = source, dtype
+    def __init__(self, source, custom_objects=None, dtype=None, semantics=None):
+        self.source, self.dtype, self.semantics = source, dtype, semantics
         self.custom = dict(custom_objects or {})
         self.problems = []
         self.errors = []
@@ -78,7 +78,10 @@ class Assembly:
         for key, child in spec.children.items():
             self._collect(child, (*path, key))
         try:
-            self.made[path] = self._layer(spec, path)
+            layer = self._layer(spec, path)
+            if self.semantics is not None:  # on which the dtype of an answer may depend
+                layer.adopt(self.semantics)
+            self.made[path] = layer
         except _Missing as missing:
             self.problems.append(Problem(path, spec, str(missing)))
         except UnknownActivation as error:

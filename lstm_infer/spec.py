@@ -158,6 +158,9 @@ class Semantics:
         Whether MultiHeadAttention rounds the root that scales its scores to float32 whatever it computes in (Keras 3).
     least_norm : float
         The smallest sum of squares by whose root UnitNormalization divides.
+    whole_means : bool
+        Whether the mean of whole numbers is a whole number, without what is behind the point, and interpolations of
+        them are not (Keras 1 and 2).
     """
 
     hard_sigmoid: str = "keras3"
@@ -180,6 +183,7 @@ class Semantics:
     attention_takes_masks_away: bool = True
     attention_scale: str = "float32"
     least_norm: float = 1e-24
+    whole_means: bool = False
 
 
 @dataclass(frozen=True)

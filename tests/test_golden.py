@@ -59,3 +59,11 @@ def test_shipped_models_are_small():
     assert len(MODELS) >= 3
     assert sum(path.stat().st_size for path in (HERE.parent / "models").iterdir()) < 5 * 2**20
 
+
+
+@pytest.mark.parametrize("writer", ["keras2", "keras3"])
+def test_answers_about_whole_numbers_are_of_the_dtype_that_keras_gives(writer):
+    path = HERE / "golden" / f"{writer}_whole_numbers.keras"
+    with np.load(path.with_suffix(".npz")) as golden:
+        answers = load(path).predict(golden["input_0"])
+        assert [y.dtype for y in answers] == [golden[f"output_{n}"].dtype for n in range(len(answers))]

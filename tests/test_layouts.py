@@ -96,7 +96,7 @@ KERAS2 = {
     "recorded_state_wins": False, "masks_in_graph": False, "masked_softmax": "faint", "attention_is_fused": False,
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
     "least_norm": 1e-12, "convolutions_zero_masked": False, "time_distributed_asks_inside": True,
-    "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(),
+    "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(), "whole_means": True,
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
@@ -109,7 +109,7 @@ KERAS3 = {
     "recorded_state_wins": False, "masks_in_graph": True, "masked_softmax": "zeros", "attention_is_fused": True,
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
     "least_norm": 1e-24, "convolutions_zero_masked": True, "time_distributed_asks_inside": False,
-    "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(),
+    "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(), "whole_means": False,
 }
 KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}

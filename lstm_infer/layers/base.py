@@ -177,6 +177,8 @@ class Layer:
     takes_last_timestep = False
     """Whether the layer returns the last timestep as it is, which is the present one in `Model.step`."""
     stateful = False
+    keeps_integers = False
+    """Whether whole numbers and truths stay what they are, as in Keras, where they are all it is given."""
     config_names = ()
     """The constructor arguments that `get_config` returns, each an attribute of the same name."""
 
@@ -255,7 +257,9 @@ class Layer:
 
     def output_dtype(self, inputs):
         """Return the dtype of the outputs for the symbolic `inputs`."""
-        return self.dtype
+        kinds = [leaf.dtype for leaf in flatten(inputs)] if self.keeps_integers else []
+        whole = kinds and all(dtype.kind in "biu" for dtype in kinds)
+        return np.result_type(*kinds) if whole else self.dtype
 
     # ------------------------------------------------------------ weights
     def build(self, input_shape):
@@ -481,13 +485,15 @@ class Layer:
         return self.call(inputs, **given), self.compute_mask(inputs, mask)
 
     def cast(self, inputs):
-        """Return the float arrays of `inputs` in this layer's dtype, others as they are."""
+        """Return the arrays of `inputs` in this layer's dtype; truths, and what it `keeps_integers` of, as they are."""
+        kinds = {np.asarray(leaf).dtype.kind for leaf in flatten(inputs)}
+        kept = "biu" if self.keeps_integers and kinds <= set("biu") else "b"
 
         def to_dtype(array):
             array = np.asarray(array)
             if array.dtype.kind not in "biuf":
                 raise InputError(f"layer '{self.name}': found data of type {array.dtype}, expected numbers")
-            return array if array.dtype.kind == "b" else array.astype(self.dtype, copy=False)
+            return array if array.dtype.kind in kept else array.astype(self.dtype, copy=False)
 
         return map_structure(to_dtype, inputs)
 

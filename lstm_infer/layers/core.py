@@ -330,6 +330,7 @@ class Masking(Layer):
 
     mask_role = "makes"
     per_timestep = True
+    keeps_integers = True
     config_names = ("mask_value",)
 
     def __init__(self, mask_value=0.0, **kwargs):
@@ -422,6 +423,14 @@ class ActivityRegularization(_TrainingOnly):
     """Nothing, at inference."""
 
 
+OF_INTEGERS = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, x.dtype.type(0)),
+    "relu6": lambda x: np.clip(x, x.dtype.type(0), x.dtype.type(6)),
+}
+"""Activations that make whole numbers of whole numbers."""
+
+
 class Activation(_Activated):
     """An activation as a layer.
 
@@ -445,5 +454,12 @@ class Activation(_Activated):
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2) if self.activation == "glu" else input_shape
 
+    @property
+    def keeps_integers(self):
+        """Whether whole numbers have whole numbers as answers."""
+        return isinstance(self.activation, str) and self.activation in OF_INTEGERS
+
     def call(self, inputs):
+        if inputs.dtype.kind in "biu" and self.keeps_integers:
+            return OF_INTEGERS[self.activation](inputs)
         return activations.apply(self.function, inputs)

@@ -22,7 +22,7 @@ KERAS2 = Semantics(
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
     attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12, convolutions_zero_masked=False,
-    time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored",
+    time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored", whole_means=True,
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,

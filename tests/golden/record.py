@@ -1639,6 +1639,27 @@ def reversible_embedding():
     return model(raw, outputs)
 
 
+@case(forms=["keras"])
+def whole_numbers():
+    """Layers that keep them, and those whose answers about them differ between Kerases."""
+    raw = x(4, 2, name="wide", dtype="int32")
+    image, volume = L.Reshape((2, 2, 2))(raw), L.Reshape((2, 2, 1, 2))(raw)
+    other = L.Permute((2, 1))(L.Reshape((2, 4))(raw))
+    outputs = [pooled(value) for rank, value in ((1, raw), (2, image), (3, volume))
+               for pooled in (getattr(L, f"GlobalAveragePooling{rank}D")(), getattr(L, f"GlobalMaxPooling{rank}D")())]
+    outputs += [L.MaxPooling1D(2)(raw), L.MaxPooling1D(3, strides=1, padding="same")(raw), L.MaxPooling2D(2)(image),
+                L.Flatten()(raw), L.RepeatVector(2)(L.Flatten()(raw)), L.ZeroPadding1D(1)(raw), L.Cropping1D(1)(raw),
+                L.UpSampling1D(2)(raw), L.UpSampling2D(2, interpolation="bilinear")(image),
+                L.ReLU()(raw), L.ReLU(max_value=3.0)(raw), L.ReLU(negative_slope=0.5)(raw), L.LeakyReLU()(raw),
+                L.Activation("relu")(raw), L.Activation("linear")(raw), L.Dropout(0.5)(raw),
+                L.TimeDistributed(L.Flatten())(image), L.Dot(2)([raw, other])]
+    outputs += [join([raw, other]) for join in (L.Add(), L.Subtract(), L.Multiply(), L.Average(), L.Maximum(),
+                                                L.Minimum(), L.Concatenate(axis=1))]
+    masked, again = L.Masking(2)(raw), L.Masking(-1)(other)
+    outputs += [L.GlobalAveragePooling1D()(masked), L.Dense(2)(L.GlobalAveragePooling1D()(raw))]
+    return model(raw, outputs + [join([masked, again]) for join in (L.Multiply(), L.Maximum(), L.Average())])
+
+
 # --- fewer bits -------------------------------------------------------------------------------------------------------
 
 def quantised_case(name, mode, config=None):

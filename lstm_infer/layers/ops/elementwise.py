@@ -143,7 +143,11 @@ def clip(x, x_min, x_max, floatx=FLOAT32):
 
 
 def cast(x, dtype=None, floatx=FLOAT32):
-    """Return `x` in a dtype; as float32 what the 16 bits of a smaller one would keep."""
+    """Return `x` in a dtype; as float32 what the 16 bits of a smaller one would keep.
+
+    Floats outside a dtype of 8 or 16 bits wrap around, as in TensorFlow 2.3; what TensorFlow 2.21 makes of them depends
+    on where they stand in an array: some wrap and some become the nearest limit.
+    """
     wanted, x = named(dtype, floatx), np.asarray(x)
     with np.errstate(all="ignore"):
         if dtype in ("float16", "half"):
