@@ -143,6 +143,8 @@ def fitting(model, found, source):
         if layer in handles_of or not layer.expected_shapes:
             continue
         handles = _by_our_names(layer, found.get(path, {}))
+        with naming(source, "/".join(path)):
+            layer.take_form({name: tuple(handle.shape) for name, handle in handles.items()})
         _check_arrays(source, path, layer, handles)
         handles_of[layer] = handles
     return list(handles_of.items())

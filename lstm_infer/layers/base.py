@@ -280,6 +280,14 @@ class Layer:
                 f"layer '{self.name}': inputs of shape {input_shape} need weights {shapes}, but the layer has {known}"
             )
 
+    def take_form(self, shapes):
+        """Expect weights as they are stored, where their names and shapes tell more than the config does.
+
+        Parameters
+        ----------
+        shapes : dict of str to tuple
+        """
+
     @property
     def built(self):
         """Whether the weights' shapes are known."""

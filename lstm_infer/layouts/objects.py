@@ -17,7 +17,7 @@ from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
 from . import normalised
 from .packings import Misfit, packed
-from .variables import parts
+from .variables import QUANTISED_INSIDE, parts, quantised_kernels
 
 Path = tuple[str, ...]
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: TensorFlow 2.12 to 2.14
@@ -162,6 +162,8 @@ class _Reader:
             return
         if layer.class_name == "SpectralNormalization":
             arrays = arrays[-1:]  # the kernel of the layer inside is listed here too
+        if layer.class_name in QUANTISED_INSIDE and len(arrays) != len(names):
+            names = self.quantised(arrays, names)
         if len(arrays) != len(names):
             self.fail("/".join(path), f"{place}/vars holds {len(arrays)} arrays", f"{len(names)} ({', '.join(names)})")
         self.used.add(place)
@@ -170,6 +172,12 @@ class _Reader:
             self.homes[layer.shared] = path
         prefix = f"{label}/" if label else ""
         self.found.setdefault(path, {}).update({prefix + name: handle for name, handle in own.items()})
+
+    def quantised(self, arrays: Sequence[Handle], names: Sequence[str]) -> Sequence[str]:
+        """The names of as many arrays as a quantised kernel has: its whole numbers tell where it stands."""
+        at = next((n for n, handle in enumerate(arrays) if re.match("u?int", handle.dtype)), 0)
+        fitting = (row for row in quantised_kernels(tuple(names)) if len(row) == len(arrays) and row[at] == "kernel")
+        return next(fitting, names)
 
     def share(self) -> None:
         """Give layers that have no arrays in their place those of the place where the same layer has them."""
