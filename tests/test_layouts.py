@@ -455,6 +455,25 @@ def test_object_store_counts_by_class_and_trusts_names():
         layouts.match(spec, RawWeights("w", "objects", {k: v for k, v in groups.items() if "10" not in k}))
 
 
+def in_two_places(*names):
+    """Sequentials called after the letters of `names`; the last of each has the layer "d" of its own name."""
+    dense = {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 2]}}
+    return canonical(sequential(*(("Sequential", {"name": name, "layers": [dense]}) for name in names)), "3.0.5")
+
+
+def test_a_layer_without_arrays_has_them_where_the_same_layer_has_them():
+    arrays = {"layers/sequential/layers/dense": (("0", handle(2, 2, fill=1)), ("1", handle(2))),
+              "layers/sequential_1": ()}
+    found = layouts.match(in_two_places("a", "b"), RawWeights("w", "objects", arrays))
+    assert found["a", "d"] == found["b", "d"]
+    other = {**arrays, "layers/sequential_1/layers/dense": (("0", handle(2, 2, fill=2)), ("1", handle(2)))}
+    found = layouts.match(in_two_places("a", "b"), RawWeights("w", "objects", other))
+    assert [found[name, "d"]["kernel"].read()[0, 0] for name in "ab"] == [1, 2]
+    for missing in ({}, {"layers/sequential_2": ()}):
+        with pytest.raises(LoadError, match="2 groups layers/sequential.*expected 3|c: the file has no group"):
+            layouts.match(in_two_places(*"abc"), RawWeights("w", "objects", {**other, **missing}))  # those of a, or b?
+
+
 @pytest.mark.parametrize("change, found", [
     (lambda own: own.pop("lstm/bias:0"), "lstm_0.*lstm/kernel.*expected kernel, recurrent_kernel, bias"),
     (lambda own: own.update({"lstm/extra:0": handle(2)}), "extra"),

@@ -168,6 +168,17 @@ def one_layer_in_several_places():
     return k.Model(inputs, [L.TimeDistributed(shared)(inputs), shared(inputs), L.LSTM(2)(shared(inputs))])
 
 
+@case(forms=["keras"], keep=True)
+def models_and_cells_in_several_places():
+    inputs, cell, layer = x(4, 6), L.LSTMCell(6, name="cell"), L.Dense(6, name="layer")
+    inner = k.Sequential([k.Input((4, 6)), L.Dense(6), L.LSTM(6, return_sequences=True)], name="inner")
+    outer = k.Sequential([k.Input((4, 6)), inner, layer], name="outer")
+    other = k.Sequential([k.Input((4, 6)), layer, L.GRU(6, return_sequences=True)], name="other")
+    y = L.RNN([cell, L.GRUCell(6)], return_sequences=True)(other(inner(outer(inputs))))
+    both = L.LSTM(3, return_sequences=True, name="both")
+    return model(inputs, [L.RNN(cell)(y), L.TimeDistributed(layer)(y), L.Bidirectional(both)(y), both(y)])
+
+
 def rnn_case(name, *, steps=5, only=None, forms=None, **options):
     @case(f"rnn_{name}", only=only, forms=forms)
     def build():
