@@ -223,6 +223,13 @@ def number_by_number(function):
     return operation
 
 
+def lgamma_of(x):
+    """The logarithm of the size of gamma: infinite at its poles."""
+    if math.isinf(x) or (x <= 0 and x == math.floor(x)):
+        return math.inf
+    return math.lgamma(x) if abs(x) < 1e300 else math.copysign(math.inf, x)
+
+
 def erfinv_of(y):
     """The inverse of erf: Giles's polynomial as a start, then Newton's steps."""
     if not -1 < y < 1:
@@ -315,6 +322,14 @@ def xdivy(x, y, floatx=FLOAT32):
     x, y = (floating(a, floatx) for a in together([x, y], floatx))
     with np.errstate(all="ignore"):
         return _zero_where(x == 0, x / y)
+
+
+def truncatediv(x1, x2, floatx=FLOAT32):
+    """The quotient without what is behind the point."""
+    x1, x2 = together([x1, x2], floatx)
+    if x1.dtype.kind == "f":
+        return np.trunc(x1 / x2)
+    return ((x1 - np.fmod(x1, x2)) // x2).astype(x1.dtype)
 
 
 def multiply_no_nan(x, y, floatx=FLOAT32):
