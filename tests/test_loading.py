@@ -115,3 +115,29 @@ def test_layers_in_reverse_order_load():
     start = time.monotonic()
     assembly.Assembly("x").build(loading.layouts.canonical(raw))
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (layer("Dense", units=None), r"layer 'dense' \(Dense\): its 'units' is null, expected a value"),
+        (layer("LSTM", units=None), "its 'units' is null"),
+        (layer("Permute"), "its config has no 'dims'"),
+        (layer("BatchNormalization", axis="x"), "found {'axis': 'x'} in its config"),
+    ],
+)
+def test_a_config_that_no_layer_can_be_made_of(loaded, item, message):
+    with pytest.raises(li.LoadError, match=message):
+        loaded(architecture(item), dense={"kernel": (3, 1)})
+
+
+@pytest.mark.parametrize("words", [{"arguments": None}, {}])
+def test_a_gigantic_batch_is_not_tried_out(loaded, words):
+    """What an operation or a function makes of its inputs is found by computing it once."""
+    text = json.loads(architecture(layer("Dense", units=2), layer("Lambda", function="f", **words)))
+    text["config"]["layers"][0]["config"]["batch_shape"][0] = 10**9
+    path = json.dumps(text).encode()
+    started = time.monotonic()
+    with pytest.raises(li.LoadError, match="numbers at most"):
+        assembly.Assembly("x", {"lambda": np.tanh}).build(loading.layouts.canonical(hdf5.read(path)))
+    assert time.monotonic() - started < 5

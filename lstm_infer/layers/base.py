@@ -8,6 +8,7 @@ import copy
 import functools
 import inspect
 import itertools
+import math
 import re
 import threading
 import weakref
@@ -29,6 +30,10 @@ TRAINING_WORDS = frozenset(
     "recurrent_dropout unit_forget_bias seed momentum lora_rank lora_alpha quantization_config".split()
 )
 """Constructor arguments of Keras layers that change nothing at inference: accepted and ignored."""
+
+
+MOST_TRIED = 2**25
+"""Numbers of the arrays that are computed to learn the shape of an answer: a file may give its inputs any size."""
 
 
 class Tensor:
@@ -237,6 +242,11 @@ class Layer:
 
         def trial(free):
             sizes = map_shapes(lambda shape: [free if n is None else n for n in shape], input_shape)
+            numbers = []
+            map_shapes(lambda shape: numbers.append(math.prod(shape)), sizes, leaf=list)
+            if sum(numbers) > MOST_TRIED:
+                expected = f"expected {MOST_TRIED:,} numbers at most, or a layer with compute_output_shape()"
+                raise InputError(f"layer '{self.name}': found inputs of shape {input_shape}, {expected}")
             zeros = map_shapes(lambda shape: np.zeros(shape, self.dtype), sizes, leaf=list)
             return map_structure(np.shape, self.call(zeros))
 
