@@ -455,6 +455,13 @@ def test_object_store_counts_by_class_and_trusts_names():
         layouts.match(spec, RawWeights("w", "objects", {k: v for k, v in groups.items() if "10" not in k}))
 
 
+def test_zero_points_that_keras_does_not_save():
+    dense = ("Dense", {"name": "d", "units": 2, "dtype": "gptq/4/2_from_float32", "batch_input_shape": [None, 4]})
+    arrays = {"layers/dense": tuple((str(n), handle(*shape)) for n, shape in enumerate([(2,), (1, 4), (2, 2), (4,)]))}
+    with pytest.raises(LoadError, match="layer d: Keras saved it without its zero points .gptq., so its kernel is lost"):
+        layouts.match(canonical(sequential(dense), "3.15.1"), RawWeights("w", "objects", arrays))
+
+
 def in_two_places(*names):
     """Sequentials called after the letters of `names`; the last of each has the layer "d" of its own name."""
     dense = {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 2]}}

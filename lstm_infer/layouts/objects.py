@@ -219,6 +219,10 @@ class _Reader:
             arrays = arrays[-1:]  # the kernel of the layer inside is listed here too
         if layer.class_name in QUANTISED_INSIDE and len(arrays) != len(names):
             names = self.quantised(arrays, names)
+        if len(arrays) == len(names) - 1 and {"kernel_zero", "g_idx"} < set(names):
+            mode = str(layer.config.get("dtype")).partition("/")[0]
+            self.fail("/".join(path), f"Keras saved it without its zero points ({mode}), so its kernel is lost",
+                      "the model before it was quantised, or quantised as int8 or int4")
         if len(arrays) != len(names):
             self.fail("/".join(path), f"{place}/vars holds {len(arrays)} arrays", f"{len(names)} ({', '.join(names)})")
         self.used.add(place)
