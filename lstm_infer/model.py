@@ -74,10 +74,12 @@ class Model(Layer):
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_lock": None, "_plan": None, "_chain": None}
+        # calls in order, before what leads to the last of them: pickle goes from one to the next by recursion
+        in_order = [*(tensor.node for tensor in self.graph.inputs), *self.graph.nodes]
+        return {"in_order": in_order, **super().__getstate__(), "_lock": None, "_plan": None, "_chain": None}
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name != "in_order"})
         renew_lock(self)
 
     # ------------------------------------------------------------ what it is

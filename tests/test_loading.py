@@ -141,3 +141,18 @@ def test_a_gigantic_batch_is_not_tried_out(loaded, words):
     with pytest.raises(li.LoadError, match="numbers at most"):
         assembly.Assembly("x", {"lambda": np.tanh}).build(loading.layouts.canonical(hdf5.read(path)))
     assert time.monotonic() - started < 5
+
+
+def test_thousands_of_layers_are_found_in_an_object_store_in_no_time():
+    count = 4000
+    text = architecture(*({"class_name": "Dense", "config": {"name": f"d{n}", "units": 3}} for n in range(count)))
+    groups = {
+        f"layers/dense_{n}" if n else "layers/dense": tuple(
+            (str(k), Handle("w", shape, "float32", None)) for k, shape in enumerate([(3, 3), (3,)])
+        )
+        for n in range(count)
+    }
+    raw = replace(hdf5.read(text), weights=hdf5.RawWeights("w", "objects", groups))
+    started = time.process_time()
+    found = loading.layouts.match(loading.layouts.canonical(raw), raw.weights)
+    assert time.process_time() - started < 4 and len(found) == count
