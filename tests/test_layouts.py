@@ -436,6 +436,17 @@ def test_pruning_wrapper_is_looked_through():
     assert layouts.match(spec, legacy(p={**half("p/lstm_cell", 1), **extra}))["p",].keys() == LSTM.keys()
 
 
+def test_pruning_wrapper_inside_another_wrapper():
+    inner = {"class_name": "Dense", "config": {"name": "d", "units": 2}}
+    pruned = {"class_name": "PruneLowMagnitude", "config": {"name": "p", "layer": inner}}
+    config = {"name": "t", "layer": pruned, "batch_input_shape": [None, 3, 2]}
+    spec = canonical(sequential(("TimeDistributed", config)), "2.15.0")
+    place = "layers/time_distributed/layer"
+    arrays = {place: (("0", handle(2, 2)), ("1", handle()), ("2", handle())),
+              f"{place}/layer": (("0", handle(2, 2)), ("1", handle(2)))}
+    assert list(layouts.match(spec, RawWeights("w", "objects", arrays))["t", "layer"]) == ["kernel", "bias"]
+
+
 def test_object_store_counts_by_class_and_trusts_names():
     spec = canonical(sequential(("LSTM", {"name": "z", "units": 2}), ("Dense", {"name": "y", "units": 2}),
                                 ("Dense", {"name": "x", "units": 2})), "2.13.1")

@@ -181,7 +181,9 @@ class _Reader:
             return self.model(layer, base, path)
         if layer.wrapped_in == normalised.WRAPPER:
             self.used |= normalised.in_store(self.groups, layer, base)
-        base = _join(base, "layer") if layer.wrapped_in else base
+        if layer.wrapped_in:  # its own arrays are of training
+            self.used.add(base)
+            base = _join(base, "layer")
         own = parts(layer.class_name, layer.config, layer.registered_name)
         if own is None:
             return self.as_found(base, path)
