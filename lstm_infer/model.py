@@ -173,6 +173,15 @@ class Model(Layer):
         shapes = [input_shape] if isinstance(input_shape, tuple) else input_shape
         return pack_like(self.output, self.graph.infer_shapes(shapes))
 
+    def slots(self):
+        """Return where the weights of the layers are, as (layer, name), layer after layer as Keras lists them."""
+        mixed = self.semantics.weight_order == "trained first"
+        parts = [
+            [slot for slots in layer.slots_by_kind() for slot in slots] if mixed else layer.slots()
+            for layer in self.children().values()
+        ]
+        return list(dict.fromkeys(slot for slots in parts for slot in slots))
+
     def output_dtype(self, inputs):
         return self.graph.outputs[0].dtype
 

@@ -161,6 +161,10 @@ class Semantics:
     whole_means : bool
         Whether the mean of whole numbers is a whole number, without what is behind the point, and interpolations of
         them are not (Keras 1 and 2).
+    weight_order : {"layers", "trained first", "trained first in wrappers"}
+        In which order ``get_weights`` lists the weights inside a layer of a model: those of one layer inside after the
+        other's (Keras 3), or first those that training changes, in nested models too (Keras 1 and 2 before tf.keras)
+        or not.
     """
 
     hard_sigmoid: str = "keras3"
@@ -184,6 +188,7 @@ class Semantics:
     attention_scale: str = "float32"
     least_norm: float = 1e-24
     whole_means: bool = False
+    weight_order: str = "layers"
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,11 @@ KERAS2 = {
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
     "least_norm": 1e-12, "convolutions_zero_masked": False, "time_distributed_asks_inside": True,
     "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(), "whole_means": True,
+    "weight_order": "trained first",
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
-      "recorded_state_wins": True, "upsampling_from_corner": False,
+      "recorded_state_wins": True, "upsampling_from_corner": False, "weight_order": "trained first in wrappers",
       "masks_stop_at": frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"})}
 TF26 = {**TF, "softmax_mask": "taken", "masks_stop_at": TF["masks_stop_at"] - {"ReLU"}}
 KERAS3 = {
@@ -110,6 +111,7 @@ KERAS3 = {
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
     "least_norm": 1e-24, "convolutions_zero_masked": True, "time_distributed_asks_inside": False,
     "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(), "whole_means": False,
+    "weight_order": "layers",
 }
 KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}

@@ -32,6 +32,11 @@ TRAINING_WORDS = frozenset(
 """Constructor arguments of Keras layers that change nothing at inference: accepted and ignored."""
 
 
+NEVER_TRAINED = frozenset(
+    "moving_mean moving_variance moving_stddev renorm_mean renorm_stddev mean variance count".split()
+)
+"""Names of weights that training does not change as it changes others."""
+
 MOST_TRIED = 2**25
 """Numbers of the arrays that are computed to learn the shape of an answer: a file may give its inputs any size."""
 
@@ -342,6 +347,26 @@ class Layer:
         """Return the layers that hold weights of their own, this one and those inside, each once."""
         return list(dict.fromkeys(layer for _, layer in self.walk() if layer.weight_names()))
 
+    def slots(self):
+        """Return where the weights of this layer and those inside are, as (layer, name), in Keras's order.
+
+        Keras 3 goes from layer to layer; Keras 2 puts the weights first that training changes.
+        """
+        if self.semantics.weight_order == "layers":
+            found = [(layer, name) for layer in self.holders() for name in layer.weight_names()]
+        else:
+            found = [slot for slots in self.slots_by_kind() for slot in slots]
+        return list(dict.fromkeys(found))
+
+    def slots_by_kind(self):
+        """Return the slots of weights that training changes, and of the others."""
+        trained = [(self, name) for name in self.weight_names() if name not in NEVER_TRAINED]
+        others = [(self, name) for name in self.weight_names() if name in NEVER_TRAINED]
+        for child in self.children().values():
+            first, second = child.slots_by_kind()
+            trained, others = trained + first, others + second
+        return (trained, others) if self.trainable else ([], trained + others)
+
     def weight_names(self):
         """Return the names of the layer's own weights, in Keras's order."""
         return list(self.expected_shapes or self.weights)
@@ -353,7 +378,7 @@ class Layer:
         -------
         list of numpy.ndarray
         """
-        return [layer.weights[name].copy() for layer in self.holders() for name in layer.weights]
+        return [layer.weights[name].copy() for layer, name in self.slots() if name in layer.weights]
 
     def set_weights(self, weights):
         """Set the weights from a list in Keras's order.
@@ -384,7 +409,7 @@ class Layer:
 
     def _sort_out(self, weights):
         """Return the weights by layer and name, after their number and shapes have been checked."""
-        wanted = [(layer, name, shape) for layer in self.holders() for name, shape in layer.expected_shapes.items()]
+        wanted = [(layer, name, layer.expected_shapes[name]) for layer, name in self.slots()]
         if len(weights) != len(wanted):
             raise InputError(f"layer '{self.name}': found {len(weights)} weights, expected {len(wanted)}")
         arrays = defaultdict(dict)
