@@ -315,8 +315,8 @@ class MultiHeadAttention(_MultiHead):
         return axes
 
     def mask_of_query(self, given, carried):
-        """Return the mask of the query: only the one that travels with it counts."""
-        return carried
+        """Return the mask of the query: today only the one that travels with it counts."""
+        return carried if self.semantics.attention_takes_masks_away or given is None else given
 
     @property
     def takes_masks_away(self):

@@ -5,6 +5,7 @@
     python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
     python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
     python record_others.py tf23_nodes  needs the same
+    python record_others.py attention   needs a TensorFlow of Keras 3 and keras 3.4.1
 
 Never record again to make a test pass: see README.md.
 """
@@ -159,5 +160,18 @@ def tf23_nodes():
     record("tf23_nodes", x, outputs, rng.normal(size=(3, 4, 6)).astype(np.float32), ("h5",))
 
 
+def attention():
+    """Attention on the masked sum of an input and an attention: the graph says which mask its query has."""
+    import keras
+
+    ids = keras.Input((5,), dtype="int32")
+    e = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
+    y = keras.layers.LayerNormalization()(keras.layers.Add()([e, keras.layers.MultiHeadAttention(2, 3)(e, e)]))
+    model = keras.Model(ids, keras.layers.MultiHeadAttention(2, 3)(y, y))
+    model.set_weights([rng.normal(0, 0.7, w.shape) for w in model.get_weights()])
+    values = np.array([[1, 2, 3, 0, 0], [4, 0, 5, 6, 0], [7, 8, 1, 2, 3], [2, 0, 0, 0, 0]], np.int32)
+    write(f"keras{keras.__version__.replace('.', '')}_stacked_attention", model, values, ["keras"])
+
+
 if __name__ == "__main__":
-    {"tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
+    {"attention": attention, "tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
