@@ -348,12 +348,12 @@ class Masking(Layer):
 
     mask_role = "makes"
     per_timestep = True
-    keeps_integers = True
     config_names = ("mask_value",)
 
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         self.mask_value = mask_value
+        self.keeps_integers = bool(np.all(np.asarray(mask_value, np.float64) % 1 == 0))
 
     def compute_output_shape(self, input_shape):
         return input_shape
