@@ -1,5 +1,6 @@
 """From a `ModelSpec` to layers and graphs: everything that cannot be made is found out first, and named at once."""
 
+import inspect
 from collections import deque
 from typing import NamedTuple
 
@@ -48,8 +49,8 @@ class Assembly:
         The models that could be made, likewise.
     """
 
-    def __init__(self, source, custom_objects=None, dtype=None):
-        self.source, self.dtype = source, dtype
+    def __init__(self, source, custom_objects=None, dtype=None, semantics=None):
+        self.source, self.dtype, self.semantics = source, dtype, semantics
         self.custom = dict(custom_objects or {})
         self.problems = []
         self.errors = []
@@ -78,14 +79,17 @@ class Assembly:
         for key, child in spec.children.items():
             self._collect(child, (*path, key))
         try:
-            self.made[path] = self._layer(spec, path)
+            layer = self._layer(spec, path)
+            if self.semantics is not None:  # on which the dtype of an answer may depend
+                layer.adopt(self.semantics)
+            self.made[path] = layer
         except _Missing as missing:
             self.problems.append(Problem(path, spec, str(missing)))
         except UnknownActivation as error:
             reason = f"{error}; give it as custom_objects={{{error.name!r}: function}}"
             self.problems.append(Problem(path, spec, reason))
         except Exception as error:  # what a hostile or strange config does to a constructor is its own fault
-            self.problems.append(Problem(path, spec, str(error)))
+            self.problems.append(Problem(path, spec, _what_is_strange(spec, error)))
 
     def _layer(self, spec, path):
         given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
@@ -265,6 +269,25 @@ class naming:
         if kind and issubclass(kind, Exception) and not issubclass(kind, LoadError):
             message = str(error) if isinstance(error, InputError) else f"layer '{self.layer}': {error}"
             raise LoadError(f"{self.source}: {message}") from error
+
+
+def _what_is_strange(spec, error):
+    """Why a constructor refused a config, without Python's words for it."""
+    if isinstance(error, InputError) or "unexpected argument" in str(error):
+        return str(error)
+    kind = LAYERS.get(spec.class_name, object)
+    makers = [inspect.signature(base.__init__).parameters for base in kind.__mro__ if "__init__" in base.__dict__]
+    words = {word: parameter.default for parameters in reversed(makers) for word, parameter in parameters.items()}
+    null = next((word for word in spec.config if spec.config[word] is None and words.get(word) is not None), None)
+    if null:
+        return f"its {null!r} is null, expected a value"
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for word, parameter in list(makers[0].items())[1:]:
+        needed = parameter.kind in plain and parameter.default is inspect.Parameter.empty
+        if needed and word not in spec.config and word not in spec.children:
+            return f"its config has no {word!r}"
+    config = {word: value for word, value in spec.config.items() if word in words}
+    return f"found {str(config)[:120]} in its config, expected values of another kind"
 
 
 def _what_is_missing(spec):

@@ -87,10 +87,11 @@ def _assemble(raw, custom_objects, keras_version, dtype, threads):
         raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
     with naming(raw.source, "?"):
         spec = layouts.canonical(raw, keras_version)
-    model = Assembly(raw.source, custom_objects, dtype).build(spec)
+    semantics = layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config)
+    model = Assembly(raw.source, custom_objects, dtype, semantics).build(spec)
     model.threads = threads
     found = layouts.match(spec, raw.weights)
-    model.adopt(layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config))
+    model.adopt(semantics)
     _fill(model, found, raw.weights.source)
     return model
 
@@ -142,6 +143,8 @@ def fitting(model, found, source):
         if layer in handles_of or not layer.expected_shapes:
             continue
         handles = _by_our_names(layer, found.get(path, {}))
+        with naming(source, "/".join(path)):
+            layer.take_form({name: tuple(handle.shape) for name, handle in handles.items()})
         _check_arrays(source, path, layer, handles)
         handles_of[layer] = handles
     return list(handles_of.items())

@@ -74,10 +74,12 @@ class Model(Layer):
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_lock": None, "_plan": None, "_chain": None}
+        # calls in order, before what leads to the last of them: pickle goes from one to the next by recursion
+        in_order = [*(tensor.node for tensor in self.graph.inputs), *self.graph.nodes]
+        return {"in_order": in_order, **super().__getstate__(), "_lock": None, "_plan": None, "_chain": None}
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name != "in_order"})
         renew_lock(self)
 
     # ------------------------------------------------------------ what it is
@@ -170,6 +172,15 @@ class Model(Layer):
     def compute_output_shape(self, input_shape):
         shapes = [input_shape] if isinstance(input_shape, tuple) else input_shape
         return pack_like(self.output, self.graph.infer_shapes(shapes))
+
+    def slots(self):
+        """Return where the weights of the layers are, as (layer, name), layer after layer as Keras lists them."""
+        mixed = self.semantics.weight_order == "trained first"
+        parts = [
+            [slot for slots in layer.slots_by_kind() for slot in slots] if mixed else layer.slots()
+            for layer in self.children().values()
+        ]
+        return list(dict.fromkeys(slot for slots in parts for slot in slots))
 
     def output_dtype(self, inputs):
         return self.graph.outputs[0].dtype

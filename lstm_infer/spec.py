@@ -158,6 +158,13 @@ class Semantics:
         Whether MultiHeadAttention rounds the root that scales its scores to float32 whatever it computes in (Keras 3).
     least_norm : float
         The smallest sum of squares by whose root UnitNormalization divides.
+    whole_means : bool
+        Whether the mean of whole numbers is a whole number, without what is behind the point, and interpolations of
+        them are not (Keras 1 and 2).
+    weight_order : {"layers", "trained first", "trained first in wrappers"}
+        In which order ``get_weights`` lists the weights inside a layer of a model: those of one layer inside after the
+        other's (Keras 3), or first those that training changes, in nested models too (Keras 1 and 2 before tf.keras)
+        or not.
     """
 
     hard_sigmoid: str = "keras3"
@@ -180,6 +187,8 @@ class Semantics:
     attention_takes_masks_away: bool = True
     attention_scale: str = "float32"
     least_norm: float = 1e-24
+    whole_means: bool = False
+    weight_order: str = "layers"
 
 
 @dataclass(frozen=True)

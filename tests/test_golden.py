@@ -59,3 +59,23 @@ def test_shipped_models_are_small():
     assert len(MODELS) >= 3
     assert sum(path.stat().st_size for path in (HERE.parent / "models").iterdir()) < 5 * 2**20
 
+
+
+@pytest.mark.parametrize("writer", ["keras2", "keras3"])
+def test_answers_about_whole_numbers_are_of_the_dtype_that_keras_gives(writer):
+    path = HERE / "golden" / f"{writer}_whole_numbers.keras"
+    with np.load(path.with_suffix(".npz")) as golden:
+        answers = load(path).predict(golden["input_0"])
+        assert [y.dtype for y in answers] == [golden[f"output_{n}"].dtype for n in range(len(answers))]
+
+
+def test_weights_are_listed_in_the_order_of_the_keras_that_wrote_them():
+    path = HERE / "golden" / "keras224_frozen_inside.h5"
+    model = load(path)
+    with np.load(path.with_suffix(".npz")) as golden:
+        recorded = [golden[f"weight_{n}"] for n in range(len(model.get_weights()))]
+        assert f"weight_{len(recorded)}" not in golden
+    for ours, theirs in zip(model.get_weights(), recorded, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    model.set_weights([w + 1 for w in recorded])
+    np.testing.assert_array_equal(model.get_weights()[3], recorded[3] + 1)

@@ -449,3 +449,28 @@ def test_a_mask_goes_through_spectral_normalization():
     models[1].set_weights([weights[0], np.ones((1, 3)), *weights[1:]])
     x = rng.integers(0, 3, (5, 7))
     np.testing.assert_array_equal(models[1].predict(x), models[0].predict(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "kept"),
+    [
+        (lambda: li.Flatten(), True), (lambda: li.MaxPooling1D(2, 1, "same"), True), (lambda: li.Masking(2), True),
+        (lambda: li.Masking(0.5), False), (lambda: li.ReLU(), True), (lambda: li.ReLU(negative_slope=0.5), False),
+        (lambda: li.Activation("relu6"), True), (lambda: li.Activation("tanh"), False),
+        (lambda: li.GlobalMaxPooling1D(), True), (lambda: li.GlobalAveragePooling1D(), False),
+        (lambda: li.AveragePooling1D(2), False), (lambda: li.LayerNormalization(), False),
+    ],
+)  # fmt: skip
+def test_whole_numbers_stay_whole_where_they_do_in_keras(layer, kept):
+    x = li.Input((TIMESTEPS, FEATURES), dtype="int32")
+    model = li.Model(x, layer()(x))
+    values = RNG.integers(-5, 5, (9, TIMESTEPS, FEATURES))
+    for made in model.layers:
+        made.set_weights([np.ones(shape) for shape in (made.expected_shapes or {}).values()])
+    together = model.predict(values)
+    assert together.dtype == model.outputs[0].dtype == (np.int32 if kept else np.float32)
+    np.testing.assert_array_equal(model.predict(values[3:4]), together[3:4])
+    floats = li.Model(y := li.Input((TIMESTEPS, FEATURES)), layer()(y))
+    for made, other in zip(floats.layers, model.layers, strict=True):
+        made.set_weights(other.get_weights())
+    np.testing.assert_allclose(together, floats.predict(values.astype(np.float32)), atol=1e-6)

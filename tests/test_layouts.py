@@ -96,11 +96,12 @@ KERAS2 = {
     "recorded_state_wins": False, "masks_in_graph": False, "masked_softmax": "faint", "attention_is_fused": False,
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
     "least_norm": 1e-12, "convolutions_zero_masked": False, "time_distributed_asks_inside": True,
-    "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(),
+    "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(), "whole_means": True,
+    "weight_order": "trained first",
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
-      "recorded_state_wins": True, "upsampling_from_corner": False,
+      "recorded_state_wins": True, "upsampling_from_corner": False, "weight_order": "trained first in wrappers",
       "masks_stop_at": frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"})}
 TF26 = {**TF, "softmax_mask": "taken", "masks_stop_at": TF["masks_stop_at"] - {"ReLU"}}
 KERAS3 = {
@@ -109,7 +110,8 @@ KERAS3 = {
     "recorded_state_wins": False, "masks_in_graph": True, "masked_softmax": "zeros", "attention_is_fused": True,
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
     "least_norm": 1e-24, "convolutions_zero_masked": True, "time_distributed_asks_inside": False,
-    "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(),
+    "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(), "whole_means": False,
+    "weight_order": "layers",
 }
 KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}
@@ -436,6 +438,17 @@ def test_pruning_wrapper_is_looked_through():
     assert layouts.match(spec, legacy(p={**half("p/lstm_cell", 1), **extra}))["p",].keys() == LSTM.keys()
 
 
+def test_pruning_wrapper_inside_another_wrapper():
+    inner = {"class_name": "Dense", "config": {"name": "d", "units": 2}}
+    pruned = {"class_name": "PruneLowMagnitude", "config": {"name": "p", "layer": inner}}
+    config = {"name": "t", "layer": pruned, "batch_input_shape": [None, 3, 2]}
+    spec = canonical(sequential(("TimeDistributed", config)), "2.15.0")
+    place = "layers/time_distributed/layer"
+    arrays = {place: (("0", handle(2, 2)), ("1", handle()), ("2", handle())),
+              f"{place}/layer": (("0", handle(2, 2)), ("1", handle(2)))}
+    assert list(layouts.match(spec, RawWeights("w", "objects", arrays))["t", "layer"]) == ["kernel", "bias"]
+
+
 def test_object_store_counts_by_class_and_trusts_names():
     spec = canonical(sequential(("LSTM", {"name": "z", "units": 2}), ("Dense", {"name": "y", "units": 2}),
                                 ("Dense", {"name": "x", "units": 2})), "2.13.1")
@@ -453,6 +466,32 @@ def test_object_store_counts_by_class_and_trusts_names():
         layouts.match(spec, RawWeights("w", "objects", {**groups, "layers/conv1d": dense(0)}))
     with pytest.raises(LoadError, match="y, x.*1 groups.*expected 2"):
         layouts.match(spec, RawWeights("w", "objects", {k: v for k, v in groups.items() if "10" not in k}))
+
+
+def test_zero_points_that_keras_does_not_save():
+    dense = ("Dense", {"name": "d", "units": 2, "dtype": "gptq/4/2_from_float32", "batch_input_shape": [None, 4]})
+    arrays = {"layers/dense": tuple((str(n), handle(*shape)) for n, shape in enumerate([(2,), (1, 4), (2, 2), (4,)]))}
+    with pytest.raises(LoadError, match="layer d: Keras saved it without its zero points .gptq."):
+        layouts.match(canonical(sequential(dense), "3.15.1"), RawWeights("w", "objects", arrays))
+
+
+def in_two_places(*names):
+    """Sequentials called after the letters of `names`; the last of each has the layer "d" of its own name."""
+    dense = {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 2]}}
+    return canonical(sequential(*(("Sequential", {"name": name, "layers": [dense]}) for name in names)), "3.0.5")
+
+
+def test_a_layer_without_arrays_has_them_where_the_same_layer_has_them():
+    arrays = {"layers/sequential/layers/dense": (("0", handle(2, 2, fill=1)), ("1", handle(2))),
+              "layers/sequential_1": ()}
+    found = layouts.match(in_two_places("a", "b"), RawWeights("w", "objects", arrays))
+    assert found["a", "d"] == found["b", "d"]
+    other = {**arrays, "layers/sequential_1/layers/dense": (("0", handle(2, 2, fill=2)), ("1", handle(2)))}
+    found = layouts.match(in_two_places("a", "b"), RawWeights("w", "objects", other))
+    assert [found[name, "d"]["kernel"].read()[0, 0] for name in "ab"] == [1, 2]
+    for missing in ({}, {"layers/sequential_2": ()}):
+        with pytest.raises(LoadError, match="2 groups layers/sequential.*expected 3|c: the file has no group"):
+            layouts.match(in_two_places(*"abc"), RawWeights("w", "objects", {**other, **missing}))  # those of a, or b?
 
 
 @pytest.mark.parametrize("change, found", [

@@ -115,3 +115,44 @@ def test_layers_in_reverse_order_load():
     start = time.monotonic()
     assembly.Assembly("x").build(loading.layouts.canonical(raw))
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (layer("Dense", units=None), r"layer 'dense' \(Dense\): its 'units' is null, expected a value"),
+        (layer("LSTM", units=None), "its 'units' is null"),
+        (layer("Permute"), "its config has no 'dims'"),
+        (layer("BatchNormalization", axis="x"), "found {'axis': 'x'} in its config"),
+    ],
+)
+def test_a_config_that_no_layer_can_be_made_of(loaded, item, message):
+    with pytest.raises(li.LoadError, match=message):
+        loaded(architecture(item), dense={"kernel": (3, 1)})
+
+
+@pytest.mark.parametrize("words", [{"arguments": None}, {}])
+def test_a_gigantic_batch_is_not_tried_out(loaded, words):
+    """What an operation or a function makes of its inputs is found by computing it once."""
+    text = json.loads(architecture(layer("Dense", units=2), layer("Lambda", function="f", **words)))
+    text["config"]["layers"][0]["config"]["batch_shape"][0] = 10**9
+    path = json.dumps(text).encode()
+    started = time.monotonic()
+    with pytest.raises(li.LoadError, match="numbers at most"):
+        assembly.Assembly("x", {"lambda": np.tanh}).build(loading.layouts.canonical(hdf5.read(path)))
+    assert time.monotonic() - started < 5
+
+
+def test_thousands_of_layers_are_found_in_an_object_store_in_no_time():
+    count = 4000
+    text = architecture(*({"class_name": "Dense", "config": {"name": f"d{n}", "units": 3}} for n in range(count)))
+    groups = {
+        f"layers/dense_{n}" if n else "layers/dense": tuple(
+            (str(k), Handle("w", shape, "float32", None)) for k, shape in enumerate([(3, 3), (3,)])
+        )
+        for n in range(count)
+    }
+    raw = replace(hdf5.read(text), weights=hdf5.RawWeights("w", "objects", groups))
+    started = time.process_time()
+    found = loading.layouts.match(loading.layouts.canonical(raw), raw.weights)
+    assert time.process_time() - started < 4 and len(found) == count

@@ -314,3 +314,19 @@ def test_means_of_whole_numbers_in_tensorflow():
     found = TENSORFLOW["mean"](x, axis=-1, keepdims=True)
     assert found.dtype == np.int32 and found.tolist() == [[1], [-1]]
     assert TENSORFLOW["mean"](x.astype(np.float32), axis=1).dtype == np.float32
+
+
+def test_gather_nd_in_every_row():
+    params, places = RNG.normal(size=(3, 4, 5)), RNG.integers(0, 4, (3, 2, 1))
+    found = tensorflow("gather_nd", params, places, batch_dims=1)
+    np.testing.assert_array_equal(found, np.take_along_axis(params, places, 1))
+    assert tensorflow("gather_nd", params[:0], places[:0], batch_dims=1).shape == (0, 2, 5)
+    with pytest.raises(li.InputError, match="batch_dims=2"):
+        tensorflow("gather_nd", params, places, batch_dims=2)
+
+
+def test_quotients_towards_zero_and_lgamma():
+    assert tensorflow("truncatediv", np.array([-7, 7, -6]), np.array([2, -2, 3])).tolist() == [-3, -3, -2]
+    assert tensorflow("truncatediv", np.array([-7.0, 7.0]), np.array([2.0, 2.0])).tolist() == [-3, 3]
+    found = tensorflow("lgamma", np.array([0.0, -2.0, 0.5, np.inf, -np.inf]))
+    np.testing.assert_allclose(found, [np.inf, np.inf, np.log(np.pi) / 2, np.inf, np.inf])

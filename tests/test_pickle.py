@@ -100,3 +100,12 @@ def test_every_layer_travels(path):
     expected = answers(model, x)
     for mine, other in zip(answers(pickle.loads(pickle.dumps(model)), x), expected, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def test_a_model_of_thousands_of_layers():
+    x = y = li.Input((2, 3))
+    for _ in range(2500):
+        y = li.Activation("relu")(y)
+    model = li.Model(x, y)
+    values = np.ones((1, 2, 3), np.float32)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(values), model.predict(values))

@@ -1,11 +1,16 @@
 """Quantised layers: how weights are packed and activations rounded. Their numbers: test_golden."""
 
+import pickle
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.layers.quantization import Scheme, round_activations, unpack
+from lstm_infer.layers.quantization import Scheme, policy_of, round_activations, unpack
 
+GOLDEN = Path(__file__).resolve().parent / "golden"
 RNG = np.random.default_rng(11)
 
 
@@ -101,3 +106,50 @@ def test_groups_that_do_not_exist_are_refused():
 def test_a_policy_of_float64():
     assert li.Dense(2, dtype="int8_from_float64").dtype == np.float64
     assert li.Dense(2, dtype="int8_from_mixed_float16").dtype == np.float32
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantised_attention(mode, tmp_path):
+    """Keras writes nothing of it into the config, and does not read such a file back itself."""
+    path = GOLDEN / "keras_cannot_load" / f"keras3_quantised_attention_{mode}.keras"
+    with zipfile.ZipFile(path) as archive:
+        architecture, weights = archive.read("config.json"), archive.read("model.weights.h5")
+    (tmp_path / "m.json").write_bytes(architecture)
+    (tmp_path / "m.weights.h5").write_bytes(weights)
+    model = li.load_model(tmp_path / "m.json", weights=tmp_path / "m.weights.h5")
+    with np.load(GOLDEN / f"keras3_quantised_attention_{mode}.npz") as golden:
+        x = golden["input_0"]
+        for n, y in enumerate(model.predict(x)):
+            np.testing.assert_allclose(y, golden[f"output_{n}"], rtol=1e-4, atol=1e-5)
+    many = RNG.normal(size=(40, 4, 6)).astype(np.float32)
+    together, alone = model.predict(many), model.predict(many[7:8])
+    again = pickle.loads(pickle.dumps(model)).predict(many)
+    for y, one, same in zip(together, alone, again, strict=True):
+        np.testing.assert_array_equal(y[7:8], one)
+        np.testing.assert_array_equal(y, same)
+
+
+def test_low_rank_factors_beside_a_quantised_kernel():
+    path = GOLDEN / "keras_cannot_load" / "keras3_low_rank_factors_int8.h5"
+    model = li.load_model(path)
+    with np.load(GOLDEN / "keras3_low_rank_factors_int8.npz") as golden:
+        for n, y in enumerate(model.predict(golden["input_0"])):
+            np.testing.assert_allclose(y, golden[f"output_{n}"], rtol=1e-5, atol=1e-5)
+    many = RNG.integers(0, 8, (40, 6))
+    for y, one in zip(model.predict(many), model.predict(many[7:8]), strict=True):
+        np.testing.assert_array_equal(y[7:8], one)
+
+
+@pytest.mark.parametrize(("shapes", "policy"), [
+    ({"kernel": (6, 2, 5)}, None),
+    ({"kernel": (6, 2, 5), "kernel_scale": (1, 1, 2, 5)}, "int8_from_float32"),
+    ({"kernel": (3, 2, 5), "kernel_scale": (1, 1, 2, 5)}, "int4_from_float32"),
+    ({"kernel": (6, 5), "kernel_scale": (10,)}, "int4/-1_from_float32"),
+    ({"kernel": (6, 5), "kernel_scale": (3, 10), "kernel_zero": (3, 10), "g_idx": (6,)}, "int4/2_from_float32"),
+    ({"kernel": (5, 6), "kernel_scale": (10, 3), "kernel_zero": (10, 3), "g_idx": (6,)}, "gptq/4/2_from_float32"),
+    ({"kernel": (10, 6), "kernel_scale": (10, 1), "kernel_zero": (10, 1), "awq_scales": (6,), "g_idx": (6,)},
+     "awq/8/6_from_float32"),
+    ({"kernel": (6, 2, 5), "inputs_scale": ()}, "float8_from_float32"),
+])
+def test_what_arrays_tell_of_a_projection(shapes, policy):
+    assert policy_of(shapes, (6, 2, 5), "float32") == policy

@@ -79,8 +79,8 @@ MEMBERS = (  # of zip archives and folders: (end of a name, what it is, what to 
     (".npy", "a NumPy .npz file", ""),
     ("checkpoint", "a TensorFlow checkpoint", WITH_THE_CODE),
     (".index", "a TensorFlow checkpoint", WITH_THE_CODE),
-    (".h5", "an archive of HDF5 files", "; unpack it first"),
-    (".keras", "an archive of Keras files", "; unpack it first"),
+    (".h5", "HDF5 files", ""),  # see `_of_files`
+    (".keras", "Keras files", ""),
 )
 
 
@@ -98,8 +98,21 @@ def members(names: list[str], name: str, kind: str) -> str:
     for end, what, advice in MEMBERS:
         if any(member.endswith(end) for member in names):
             prefix = next((f"{name}/{member[:-6]}" for member in names if member.endswith(".index")), None)
+            if end in (".h5", ".keras"):
+                return _sentence(name, *_of_files(names, end, kind))
             return _sentence(name, what, advice, prefix)
     return _sentence(name, f"{kind} without config.json", "")
+
+
+def _of_files(names: list[str], end: str, kind: str) -> tuple[str, str]:
+    """What a zip archive or a folder of models is, and what to do."""
+    first = min(member for member in names if member.endswith(end))[:80]
+    if any(member.endswith("/config.json") for member in names):
+        return f"{kind} with config.json in a folder inside it", "; give that folder" if "folder" in kind else (
+            "; zip the content of that folder, not the folder")
+    if "folder" in kind:
+        return f"{kind} without config.json, but with {first}", "; give that file"
+    return f"{kind} without config.json, but with {first}", "; unpack it first, and give that file"
 
 
 def checkpoint(name: str) -> str:

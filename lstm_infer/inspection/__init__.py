@@ -126,13 +126,14 @@ def _architecture(raw: RawModel, damages: list[str]) -> tuple[dict, dict[int, st
         _note(damages, error)
         empty = {"model": _outline(raw.config), "layers": [], "totals": None, "unsupported": [], "loads": False}
         return empty, {}
-    assembly = Assembly(raw.source)
+    semantics = layouts.semantics(raw.keras_version, raw.backend, raw.config)
+    assembly = Assembly(raw.source, semantics=semantics)
     model = assembly.explore(spec)
     for error in assembly.errors:
         _note(damages, error)
     arrays = _match(spec, raw, damages)
     if model is not None:
-        model.adopt(layouts.semantics(raw.keras_version, raw.backend, raw.config))
+        model.adopt(semantics)
         _check(model, arrays, raw, damages)
     table = rows.of(spec, assembly, arrays)
     ends = {"inputs": [], "outputs": []}

@@ -18,7 +18,10 @@ class _ActivationLayer(Layer):
 
     def call(self, inputs):
         config = {name: getattr(self, name) for name in self.config_names}
-        return activations.apply(activations.get({"class_name": type(self).__name__, "config": config}), inputs)
+        function = activations.get({"class_name": type(self).__name__, "config": config})
+        if inputs.dtype.kind in "iu":  # one that stays a whole number
+            return activations.apply(function, inputs.astype(np.float64)).astype(inputs.dtype)
+        return activations.apply(function, inputs)
 
 
 class ReLU(_ActivationLayer):
@@ -43,6 +46,11 @@ class ReLU(_ActivationLayer):
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
         super().__init__(**kwargs)
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+
+    @property
+    def keeps_integers(self):
+        """Whether whole numbers have whole numbers as answers."""
+        return not self.negative_slope and all(float(n).is_integer() for n in (self.max_value or 0, self.threshold))
 
 
 class LeakyReLU(_ActivationLayer):

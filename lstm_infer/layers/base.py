@@ -8,6 +8,7 @@ import copy
 import functools
 import inspect
 import itertools
+import math
 import re
 import threading
 import weakref
@@ -29,6 +30,15 @@ TRAINING_WORDS = frozenset(
     "recurrent_dropout unit_forget_bias seed momentum lora_rank lora_alpha quantization_config".split()
 )
 """Constructor arguments of Keras layers that change nothing at inference: accepted and ignored."""
+
+
+NEVER_TRAINED = frozenset(
+    "moving_mean moving_variance moving_stddev renorm_mean renorm_stddev mean variance count".split()
+)
+"""Names of weights that training does not change as it changes others."""
+
+MOST_TRIED = 2**25
+"""Numbers of the arrays that are computed to learn the shape of an answer: a file may give its inputs any size."""
 
 
 class Tensor:
@@ -177,6 +187,8 @@ class Layer:
     takes_last_timestep = False
     """Whether the layer returns the last timestep as it is, which is the present one in `Model.step`."""
     stateful = False
+    keeps_integers = False
+    """Whether whole numbers and truths stay what they are, as in Keras, where they are all it is given."""
     config_names = ()
     """The constructor arguments that `get_config` returns, each an attribute of the same name."""
 
@@ -235,6 +247,11 @@ class Layer:
 
         def trial(free):
             sizes = map_shapes(lambda shape: [free if n is None else n for n in shape], input_shape)
+            numbers = []
+            map_shapes(lambda shape: numbers.append(math.prod(shape)), sizes, leaf=list)
+            if sum(numbers) > MOST_TRIED:
+                expected = f"expected {MOST_TRIED:,} numbers at most, or a layer with compute_output_shape()"
+                raise InputError(f"layer '{self.name}': found inputs of shape {input_shape}, {expected}")
             zeros = map_shapes(lambda shape: np.zeros(shape, self.dtype), sizes, leaf=list)
             return map_structure(np.shape, self.call(zeros))
 
@@ -255,7 +272,9 @@ class Layer:
 
     def output_dtype(self, inputs):
         """Return the dtype of the outputs for the symbolic `inputs`."""
-        return self.dtype
+        kinds = [leaf.dtype for leaf in flatten(inputs)] if self.keeps_integers else []
+        whole = kinds and all(dtype.kind in "biu" for dtype in kinds)
+        return np.result_type(*kinds) if whole else self.dtype
 
     # ------------------------------------------------------------ weights
     def build(self, input_shape):
@@ -275,6 +294,14 @@ class Layer:
             raise InputError(
                 f"layer '{self.name}': inputs of shape {input_shape} need weights {shapes}, but the layer has {known}"
             )
+
+    def take_form(self, shapes):
+        """Expect weights as they are stored, where their names and shapes tell more than the config does.
+
+        Parameters
+        ----------
+        shapes : dict of str to tuple
+        """
 
     @property
     def built(self):
@@ -320,6 +347,26 @@ class Layer:
         """Return the layers that hold weights of their own, this one and those inside, each once."""
         return list(dict.fromkeys(layer for _, layer in self.walk() if layer.weight_names()))
 
+    def slots(self):
+        """Return where the weights of this layer and those inside are, as (layer, name), in Keras's order.
+
+        Keras 3 goes from layer to layer; Keras 2 puts the weights first that training changes.
+        """
+        if self.semantics.weight_order == "layers":
+            found = [(layer, name) for layer in self.holders() for name in layer.weight_names()]
+        else:
+            found = [slot for slots in self.slots_by_kind() for slot in slots]
+        return list(dict.fromkeys(found))
+
+    def slots_by_kind(self):
+        """Return the slots of weights that training changes, and of the others."""
+        trained = [(self, name) for name in self.weight_names() if name not in NEVER_TRAINED]
+        others = [(self, name) for name in self.weight_names() if name in NEVER_TRAINED]
+        for child in self.children().values():
+            first, second = child.slots_by_kind()
+            trained, others = trained + first, others + second
+        return (trained, others) if self.trainable else ([], trained + others)
+
     def weight_names(self):
         """Return the names of the layer's own weights, in Keras's order."""
         return list(self.expected_shapes or self.weights)
@@ -331,7 +378,7 @@ class Layer:
         -------
         list of numpy.ndarray
         """
-        return [layer.weights[name].copy() for layer in self.holders() for name in layer.weights]
+        return [layer.weights[name].copy() for layer, name in self.slots() if name in layer.weights]
 
     def set_weights(self, weights):
         """Set the weights from a list in Keras's order.
@@ -362,7 +409,7 @@ class Layer:
 
     def _sort_out(self, weights):
         """Return the weights by layer and name, after their number and shapes have been checked."""
-        wanted = [(layer, name, shape) for layer in self.holders() for name, shape in layer.expected_shapes.items()]
+        wanted = [(layer, name, layer.expected_shapes[name]) for layer, name in self.slots()]
         if len(weights) != len(wanted):
             raise InputError(f"layer '{self.name}': found {len(weights)} weights, expected {len(wanted)}")
         arrays = defaultdict(dict)
@@ -481,13 +528,15 @@ class Layer:
         return self.call(inputs, **given), self.compute_mask(inputs, mask)
 
     def cast(self, inputs):
-        """Return the float arrays of `inputs` in this layer's dtype, others as they are."""
+        """Return the arrays of `inputs` in this layer's dtype; truths, and what it `keeps_integers` of, as they are."""
+        kinds = {np.asarray(leaf).dtype.kind for leaf in flatten(inputs)}
+        kept = "biu" if self.keeps_integers and kinds <= set("biu") else "b"
 
         def to_dtype(array):
             array = np.asarray(array)
             if array.dtype.kind not in "biuf":
                 raise InputError(f"layer '{self.name}': found data of type {array.dtype}, expected numbers")
-            return array if array.dtype.kind == "b" else array.astype(self.dtype, copy=False)
+            return array if array.dtype.kind in kept else array.astype(self.dtype, copy=False)
 
         return map_structure(to_dtype, inputs)
 

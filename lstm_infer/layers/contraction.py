@@ -20,7 +20,7 @@ from ..kernels.update import activation_function
 from . import activations, memory
 from .base import readonly
 from .core import _Activated
-from .quantization import Scheme
+from .quantization import Scheme, take_delta
 
 FORMS = (  # where the axes stand that "..." leaves out
     (re.compile(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)"), ""),
@@ -234,7 +234,16 @@ class EinsumDense(_Activated):
                 self.weights, shape, self._flat(shape), self._scale_of_kernel, self._packed_axis
             )
             self.bias = self.scheme.bias(self.weights)
+        self.beside = None
+        if "kernel_delta" in self.weights:  # factors of low rank see the inputs as they are
+            delta = self.weights["kernel_delta"]
+            kernel, delta = (kernel, delta) if self.scheme.rounds() else (kernel + delta, None)
+            self.beside = None if delta is None else self.plan.arrange(delta)
         self.matrices = self.plan.arrange(kernel)
+
+    def take_form(self, shapes):
+        """Expect what low-rank factors add to a quantised kernel, where that is stored."""
+        take_delta(self, shapes, "kernel", tuple(self.sizes.values()))
 
     def _scale_of_kernel(self, scale):
         """The int8 scale on the kernel's own axes."""
@@ -254,9 +263,11 @@ class EinsumDense(_Activated):
         found = dict(zip(at_input, inputs.shape, strict=True))
         if any(found[a] != size for a, size in self.sizes.items() if a in found):
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected sizes {self.sizes} of {at_input!r}")
+        given = inputs
         if self.scheme is not None:
             at_output = self.plan.axes(inputs.ndim)[1]
             summed = tuple(n for n, a in enumerate(at_input) if a not in at_output)
             inputs = self.scheme.round(inputs, summed, self.weights)
         y = self.plan.contract(inputs, self.matrices, self.sizes)
+        y = y if self.beside is None else y + self.plan.contract(given, self.beside, self.sizes)
         return activations.apply(self.function, y if self.bias is None else y + self.bias)

@@ -12,7 +12,7 @@ from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
 from . import activations, memory
 from .base import Layer, Node, Tensor, readonly, tell_watchers
-from .quantization import Scheme, table, table_shapes
+from .quantization import Scheme, table, table_shapes, take_delta
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -149,6 +149,10 @@ class Dense(_Activated):
             raise InputError(f"layer '{self.name}' must be called before its weights can be set")
         self.build((None, weights[0].shape[0]))
 
+    def take_form(self, shapes):
+        """Expect what low-rank factors add to a quantised kernel, where that is stored."""
+        take_delta(self, shapes, "kernel", self.kernel_shape)
+
     def adopt(self, semantics):
         super().adopt(semantics)
         if self.weights:
@@ -156,10 +160,12 @@ class Dense(_Activated):
             tell_watchers()
 
     def pack(self):
-        self.kernel, bias = self.weights["kernel"], self.weights.get("bias")
+        self.kernel, bias, self.wide = self.weights["kernel"], self.weights.get("bias"), False
         if self.scheme is not None:
             self.kernel = self.scheme.kernel(self.weights, self.kernel_shape, self.kernel_shape)
             bias = self.scheme.bias(self.weights)
+        if "kernel_delta" in self.weights:
+            self._add_delta(self.weights["kernel_delta"])
         self.bias = np.zeros(self.units, self.dtype) if bias is None else bias
         self.packed = None
         if self.dtype == np.float32:
@@ -167,15 +173,21 @@ class Dense(_Activated):
             f, self.last = (self.function, None) if fits else (NOTHING, self.function)
             self.packed = packing.pack_dense(self.kernel, self.bias, f)
 
+    def _add_delta(self, delta):
+        self.wide = self.scheme.rounds()  # then the kernel sees rounded features, factors of low rank all of them
+        self.kernel = np.concatenate([self.kernel, delta]) if self.wide else self.kernel + delta
+
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
 
     def call(self, inputs):
-        features = len(self.kernel)
+        features = len(self.kernel) // 2 if self.wide else len(self.kernel)
         if inputs.shape[-1] != features:
             expected = (*[None] * (inputs.ndim - 1), features)
             raise InputError(f"layer '{self.name}': found {inputs.shape}, expected {expected}")
         x = np.ascontiguousarray(inputs if self.scheme is None else self.scheme.round(inputs, -1, self.weights))
+        if self.wide:
+            x, features = np.concatenate([x, inputs], axis=-1), len(self.kernel)
         y = memory.empty((*inputs.shape[:-1], self.units), self.dtype)
         if self.packed is None:
             return self._compute_generally(x.reshape(-1, features), y)
@@ -255,6 +267,12 @@ class Embedding(Layer):
     def pack(self):
         plain = self.scheme is None
         self.table = self.weights["embeddings"] if plain else table(self.scheme, self.weights, self.output_dim)
+        if "embeddings_delta" in self.weights:
+            self.table = self.table + self.weights["embeddings_delta"]
+
+    def take_form(self, shapes):
+        """Expect what low-rank factors add to a quantised table, where that is stored."""
+        take_delta(self, shapes, "embeddings", (self.input_dim, self.output_dim))
 
     def build_from(self, weights):
         self.build(None)
@@ -335,6 +353,7 @@ class Masking(Layer):
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         self.mask_value = mask_value
+        self.keeps_integers = bool(np.all(np.asarray(mask_value, np.float64) % 1 == 0))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -422,6 +441,14 @@ class ActivityRegularization(_TrainingOnly):
     """Nothing, at inference."""
 
 
+OF_INTEGERS = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, x.dtype.type(0)),
+    "relu6": lambda x: np.clip(x, x.dtype.type(0), x.dtype.type(6)),
+}
+"""Activations that make whole numbers of whole numbers."""
+
+
 class Activation(_Activated):
     """An activation as a layer.
 
@@ -445,5 +472,12 @@ class Activation(_Activated):
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2) if self.activation == "glu" else input_shape
 
+    @property
+    def keeps_integers(self):
+        """Whether whole numbers have whole numbers as answers."""
+        return isinstance(self.activation, str) and self.activation in OF_INTEGERS
+
     def call(self, inputs):
+        if inputs.dtype.kind in "biu" and self.keeps_integers:
+            return OF_INTEGERS[self.activation](inputs)
         return activations.apply(self.function, inputs)

@@ -36,22 +36,43 @@ class _GlobalPooling(Layer):
 
 
 class _GlobalMaxPooling(_GlobalPooling):
+    keeps_integers = True
+
     def call(self, inputs):
         return self._placed(np.moveaxis(self._places_in_line(inputs), 1, 0).max(axis=0))
 
 
 class _GlobalAveragePooling(_GlobalPooling):
+    keeps_integers = True
+
+    def output_dtype(self, inputs):
+        return super().output_dtype(inputs) if self.semantics.whole_means else self.dtype  # if there is no mask
+
     def call(self, inputs):
         return self._average(inputs, None)
 
     def _average(self, inputs, mask):
         x = self._places_in_line(inputs)
-        mask = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+        is_masked = mask is not None
+        mask = np.asarray(mask, bool) if is_masked else np.ones(x.shape[:2], bool)
         if mask.shape != x.shape[:2]:
             raise InputError(f"layer '{self.name}': found a mask of shape {mask.shape}, expected {x.shape[:2]}")
+        if x.dtype.kind in "biu":
+            return self._placed(self._average_of_integers(x, mask, is_masked))
         y = np.empty((x.shape[0], x.shape[2]), x.dtype)
         average_timesteps(readonly(x), readonly(mask), y)
         return self._placed(y)
+
+    def _average_of_integers(self, x, mask, is_masked):
+        """Return the means of whole numbers, whose sums are exact: with a mask Keras divides these by their count."""
+        sums = np.where(mask[..., None], x, x.dtype.type(0)).sum(axis=1, dtype=np.int64)
+        if is_masked:
+            with np.errstate(all="ignore"):
+                means = sums / mask.sum(axis=1)[:, None]
+            return means.astype(np.float64 if x.dtype.itemsize > 2 else self.dtype)
+        if self.semantics.whole_means and x.dtype.kind != "b":
+            return (np.sign(sums) * (np.abs(sums) // max(x.shape[1], 1))).astype(x.dtype)  # towards zero
+        return (sums / max(x.shape[1], 1)).astype(self.dtype)
 
 
 class GlobalMaxPooling1D(_GlobalMaxPooling):

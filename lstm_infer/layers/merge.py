@@ -20,6 +20,7 @@ class _Merge(Layer):
     mask_role = "joins"
     supports_masking = True
     per_timestep = True
+    keeps_integers = True
 
     def build(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) < 1:
@@ -128,8 +129,17 @@ class Average(_Merge):
     [[2.5, 2.5]]
     """
 
+    def output_dtype(self, inputs):
+        return self._quotient_of(super().output_dtype(inputs))
+
+    def _quotient_of(self, dtype):
+        """Return what Keras makes of `dtype` by a division."""
+        return np.dtype(np.float64) if dtype.kind in "iu" and dtype.itemsize > 2 else self.dtype
+
     def merge(self, values):
-        return functools.reduce(np.add, values) / values[0].dtype.type(len(values))
+        total = functools.reduce(np.add, values)
+        quotient = self._quotient_of(total.dtype)
+        return total.astype(quotient, copy=False) / quotient.type(len(values))
 
 
 class _Extreme(_Merge):
@@ -193,6 +203,7 @@ class Concatenate(Layer):
     mask_role = "joins in time"
     supports_masking = True
     per_timestep = True
+    keeps_integers = True
     config_names = ("axis",)
 
     def __init__(self, axis=-1, **kwargs):
@@ -215,9 +226,6 @@ class Concatenate(Layer):
         sizes = [other[self.axis] for other in input_shape]
         shape[self.axis] = None if None in sizes else sum(sizes)
         return tuple(shape)
-
-    def output_dtype(self, inputs):
-        return np.dtype(bool) if all(tensor.dtype == bool for tensor in inputs) else self.dtype
 
     def call(self, inputs):
         return np.concatenate(inputs, axis=self.axis)
@@ -255,6 +263,7 @@ class Dot(Layer):
     """
 
     config_names = ("axes", "normalize")
+    keeps_integers = True
 
     def __init__(self, axes, normalize=False, **kwargs):
         super().__init__(**kwargs)
@@ -276,6 +285,7 @@ class Dot(Layer):
         x, y = inputs
         a, b = self._axes(x.ndim, y.ndim)
         if self.normalize:
+            x, y = x.astype(self.dtype, copy=False), y.astype(self.dtype, copy=False)
             x, y = _unit_length(x, a), _unit_length(y, b)
         x, y = np.moveaxis(x, a, -1), np.moveaxis(y, b, 1)
         if x.shape[-1] != y.shape[1] or len(x) != len(y):
@@ -283,9 +293,17 @@ class Dot(Layer):
         shape = (*x.shape[:-1], *y.shape[2:])
         x = x.reshape(len(x), int(np.prod(x.shape[1:-1])), x.shape[-1])
         y = y.reshape(len(y), y.shape[1], int(np.prod(y.shape[2:])))
-        out = np.empty((len(x), x.shape[1], y.shape[2]), x.dtype)
-        multiply_pairs(readonly(x), readonly(y), out)
+        out = _products(x, y)
         return out.reshape(shape if len(shape) > 1 else (*shape, 1))
+
+
+def _products(x, y):
+    """Return ``x[b] @ y[b]`` for every b."""
+    if x.dtype.kind in "biu":  # exact in any order
+        return np.matmul(x, y)
+    out = np.empty((len(x), x.shape[1], y.shape[2]), x.dtype)
+    multiply_pairs(readonly(x), readonly(y), out)
+    return out
 
 
 def _unit_length(x, axis):

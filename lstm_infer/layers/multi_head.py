@@ -11,7 +11,8 @@ from ..errors import InputError
 from .activations import apply, get
 from .attention import causal_mask, multiply, softmax
 from .base import Layer
-from .contraction import Matrix
+from .contraction import EinsumDense, Matrix
+from .quantization import policy_of
 
 CALL = ("query_mask", "value_mask", "key_mask", "attention_mask", "return_attention_scores", "training",
         "use_causal_mask")  # fmt: skip
@@ -35,6 +36,7 @@ class _MultiHead(Layer):
         if sliding_window is not None and not (isinstance(sliding_window, int) and sliding_window > 0):
             raise InputError(f"layer '{self.name}': found sliding_window {sliding_window!r}, expected a number above 0")
         self.sliding_window = sliding_window
+        self.parts = {}
 
     # ------------------------------------------------------------ calls
     def __call__(self, query, value=None, key=None, *args, **kwargs):
@@ -64,6 +66,7 @@ class _MultiHead(Layer):
             kernels["gate"] = (query, heads, value_size)
         kernels |= {"value": (value, own_heads, value_size)}
         kernels["attention_output"] = (heads, value_size, *self.output_sizes(query))
+        self.kernel_shapes, self.rank = kernels, len(input_shape[0])
         shapes = {}
         for label, kernel in kernels.items():
             shapes[f"{label}/kernel"] = kernel
@@ -78,9 +81,47 @@ class _MultiHead(Layer):
         features = [weights[n].shape[0] for n in (0, each * (3 if self.use_gate else 2), each)]
         self.build([(None, None, n) for n in features])
 
+    def take_form(self, shapes):
+        """Expect quantised projections where there are scales: Keras does not write of them into the config."""
+        self.parts, expected = {}, dict(self.weight_shapes_of_parts())
+        for label, kernel in self.kernel_shapes.items():
+            found = {name.rpartition("/")[2]: shape for name, shape in shapes.items() if name.startswith(f"{label}/")}
+            policy = policy_of(found, kernel, self.policy)
+            if policy is not None:
+                part = self.parts[label] = self._part(label, kernel, policy)
+                expected[label] = {f"{label}/{name}": shape for name, shape in part.expected_shapes.items()}
+        if self.parts:
+            self.policy = next(iter(self.parts.values())).policy
+            self.expected_shapes = {name: shape for named in expected.values() for name, shape in named.items()}
+
+    def weight_shapes_of_parts(self):
+        """Return the expected shapes of the projections' weights, by label."""
+        return {
+            label: {name: shape for name, shape in self.expected_shapes.items() if name.startswith(f"{label}/")}
+            for label in self.kernel_shapes
+        }
+
+    def _part(self, label, kernel, policy):
+        """Return a quantised projection as a layer of its own."""
+        free, back = "abcdefgh"[: self.rank - 1], label == "attention_output"
+        summed, made = ("yz", "uvwx"[: len(kernel) - 2]) if back else ("z", "xy")
+        part = EinsumDense(
+            f"{free}{summed},{summed}{made}->{free}{made}",
+            (*[None] * (self.rank - 2), *kernel[len(summed) :]),
+            bias_axes=made if self.use_bias else None,
+            name=label,
+            dtype=policy,
+        )
+        part.build((*[None] * (self.rank - 1), *kernel[: len(summed)]))
+        return part
+
     def pack(self):
         self.matrices = {}
-        for label in dict.fromkeys(name.partition("/")[0] for name in self.weights):
+        for label, part in self.parts.items():
+            part.assign({name: self.weights[f"{label}/{name}"] for name in part.expected_shapes}, copy=False)
+        for label in self.kernel_shapes:
+            if label in self.parts:
+                continue
             kernel = self.weights[f"{label}/kernel"]
             split = 2 if label == "attention_output" else 1
             self.matrices[label] = Matrix(kernel.reshape(math.prod(kernel.shape[:split]), -1))
@@ -134,6 +175,8 @@ class _MultiHead(Layer):
         return joined
 
     def _project(self, label, x):
+        if label in self.parts:
+            return self.parts[label].call(x)
         kernel, bias = self.weights[f"{label}/kernel"], self.weights.get(f"{label}/bias")
         if x.shape[-1] != len(kernel):
             raise InputError(f"layer '{self.name}', {label}: found {x.shape}, expected {len(kernel)} features")
@@ -167,6 +210,8 @@ class _MultiHead(Layer):
         return self._back(y), weights.reshape(scores.shape)
 
     def _back(self, y):
+        if "attention_output" in self.parts:
+            return self.parts["attention_output"].call(y)
         kernel, bias = self.weights["attention_output/kernel"], self.weights.get("attention_output/bias")
         y = self.matrices["attention_output"].multiply(y.reshape(*y.shape[:-2], -1))
         y = y.reshape(*y.shape[:-1], *kernel.shape[2:])
@@ -216,6 +261,9 @@ class MultiHeadAttention(_MultiHead):
     Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
     use_causal_mask=False)``. As in Keras 3.8 and later, ``query_mask=`` has no say: the mask that travels with the
     query has.
+
+    A file with quantised projections does not say whether Keras rounds what goes into them: they are taken as its
+    default is, which rounds with int8 and float8 and does not with int4.
 
     Examples
     --------
@@ -267,8 +315,8 @@ class MultiHeadAttention(_MultiHead):
         return axes
 
     def mask_of_query(self, given, carried):
-        """Return the mask of the query: only the one that travels with it counts."""
-        return carried
+        """Return the mask of the query: today only the one that travels with it counts."""
+        return carried if self.semantics.attention_takes_masks_away or given is None else given
 
     @property
     def takes_masks_away(self):

@@ -6,12 +6,13 @@ arguments are positional, and any of them may be a tensor.
 """
 
 import inspect
+import math
 
 import numpy as np
 
 from ..errors import InputError
 from . import ops
-from .base import Layer, Node, Tensor
+from .base import MOST_TRIED, Layer, Node, Tensor
 from .structure import flatten, map_structure
 
 TRIALS = (
@@ -57,6 +58,9 @@ class Operation(Layer):
             return (function or self.function)(*args, **{**self.options, **kwargs}, **self.floats)
         except InputError:
             raise
+        except MemoryError as error:
+            what = "its answer does not fit into memory"
+            raise InputError(f"layer '{self.name}' ({type(self).__name__}): {what}") from error
         except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise InputError(f"layer '{self.name}' ({type(self).__name__}): {error}") from error
 
@@ -103,11 +107,13 @@ class Operation(Layer):
                 continue
             many = isinstance(self._last, (list, tuple))
             return found, [(size, _small(result), many) for size, result in zip(sizes, results, strict=True)]
-        if isinstance(problem, InputError):
+        if isinstance(problem, InputError) and str(problem).startswith("layer "):
             raise problem
         raise InputError(f"layer '{self.name}' ({type(self).__name__}): {problem}")
 
     def _trial(self, args, kwargs, free):
+        self._refuse_huge(args, kwargs, free)
+
         def stand_in(leaf):
             if not isinstance(leaf, Tensor):
                 return leaf
@@ -126,6 +132,17 @@ class Operation(Layer):
         with ops.shapes.in_trials():
             self._last = self._compute(*given, getattr(self.function, "in_trials", None))
         return list(self._last) if isinstance(self._last, (list, tuple)) else [self._last]
+
+    def _refuse_huge(self, args, kwargs, free):
+        """Refuse what only its sizes make dear: a file may give its inputs any."""
+        shapes = [[free[min(axis, 1)] if n is None else n for axis, n in enumerate(leaf.shape)]
+                  for leaf in flatten([args, kwargs]) if isinstance(leaf, Tensor)]  # fmt: skip
+        sizes = [math.prod(shape) for shape in shapes]
+        if self.elementwise and len({len(shape) for shape in shapes}) == 1:
+            sizes.append(math.prod(map(max, zip(*shapes, strict=True))))
+        if sum(sizes) > MOST_TRIED:
+            found = ", ".join(str(tuple(shape)) for shape in shapes[:4])
+            raise InputError(f"found inputs of {found}, expected {MOST_TRIED:,} numbers at most")
 
     def compute_output_shape(self, input_shape):
         """Return the shapes found when the operation was recorded."""

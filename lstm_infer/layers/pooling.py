@@ -73,10 +73,12 @@ class _Pooling(Layer):
         reach = [(start + used[0], start + (count - 1) * stride + used[-1]) for count, start, stride, used in spans]
         ends = [(max(-a, 0), max(b + 1 - n, 0)) for (a, b), n in zip(reach, x.shape[1:-1], strict=True)]
         x = x[(slice(None), *(slice(max(a, 0), None) for a, _ in reach))]
-        return np.pad(x, [(0, 0), *ends, (0, 0)], constant_values=self.outside) if any(map(any, ends)) else x
+        outside = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else self.outside
+        return np.pad(x, [(0, 0), *ends, (0, 0)], constant_values=outside) if any(map(any, ends)) else x
 
 
 class _MaxPooling(_Pooling):
+    keeps_integers = True
     outside = -np.inf
 
     def _include(self, y, part):

@@ -141,6 +141,10 @@ class Scheme(NamedTuple):
             kernel = kernel / weights["awq_scales"][:, None]
         return kernel.reshape(shape)
 
+    def rounds(self):
+        """Whether activations are rounded before the product."""
+        return not self.raw and (self.mode == "float8" or self.rounding is not None)
+
     def bias(self, weights):
         """Return the bias, None if there is none; with float8, float32 becomes the nearest bfloat16."""
         bias = weights.get("bias")
@@ -154,6 +158,41 @@ class Scheme(NamedTuple):
         if self.mode == "float8":
             return _through_float8(x, weights["inputs_scale"])
         return x if self.rounding is None else round_activations(x, axes, self.rounding)
+
+
+def take_delta(layer, shapes, name, shape):
+    """Let a quantised layer expect what low-rank factors add to its plain weight `name`, where that is stored."""
+    scheme = layer.scheme
+    if scheme is not None and f"{name}_delta" in shapes and (scheme.mode != "float8" or scheme.raw):
+        layer.expected_shapes = {**layer.expected_shapes, f"{name}_delta": shape}
+
+
+def policy_of(shapes, kernel, policy):
+    """Return the quantised policy that the weights of a projection tell, None for one that is not quantised.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple
+        Of the weights: ``kernel``, ``kernel_scale``, ...
+    kernel : tuple
+        The plain kernel's shape.
+    policy : str
+        In which the projection computes.
+    """
+    policy, found = policy.rpartition("_from_")[2], shapes.get("kernel")
+    if "inputs_scale" in shapes:
+        return f"float8_from_{policy}"
+    if "kernel_scale" not in shapes or not found or None in kernel:
+        return None
+    if "g_idx" not in shapes:
+        mode = "int8" if found == kernel else "int4" if len(found) == len(kernel) else "int4/-1"
+        return f"{mode}_from_{policy}"
+    rows, scale = shapes["g_idx"][0] if shapes["g_idx"] else 0, shapes["kernel_scale"]
+    columns = math.prod(kernel) // max(rows, 1)
+    if found == (rows, -(-columns // 2)) and scale[1:] == (columns,) and "awq_scales" not in shapes:
+        return f"int4/{-(-rows // max(scale[0], 1))}_from_{policy}"
+    mode, bits = "awq" if "awq_scales" in shapes else "gptq", 8 if found[:1] == (columns,) else 4
+    return f"{mode}/{bits}/{-(-rows // max(scale[-1], 1))}_from_{policy}" if scale and rows else None
 
 
 def _rounding(mode, block, config):

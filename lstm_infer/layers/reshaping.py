@@ -28,6 +28,7 @@ class Flatten(Layer):
     (2, 12)
     """
 
+    keeps_integers = True
     config_names = ("data_format",)
 
     def __init__(self, data_format=None, **kwargs):
@@ -60,6 +61,7 @@ class Reshape(Layer):
     (2, 4, 3)
     """
 
+    keeps_integers = True
     config_names = ("target_shape",)
 
     def __init__(self, target_shape, **kwargs):
@@ -96,6 +98,7 @@ class Permute(Layer):
     (2, 4, 3)
     """
 
+    keeps_integers = True
     config_names = ("dims",)
 
     def __init__(self, dims, **kwargs):
@@ -129,6 +132,7 @@ class RepeatVector(Layer):
     (2, 3, 4)
     """
 
+    keeps_integers = True
     config_names = ("n",)
 
     def __init__(self, n, **kwargs):

@@ -23,6 +23,7 @@ class _Resizing(Layer):
     """What changes the number of places on each axis by a rule (`_resized`)."""
 
     rank = 1
+    keeps_integers = True
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -266,14 +267,20 @@ class UpSampling2D(_UpSampling):
         with at_door(self):
             self.interpolation = one_of(interpolation, _INTERPOLATIONS, "interpolation")
 
+    def output_dtype(self, inputs):
+        found = super().output_dtype(inputs)
+        return found if self.interpolation == "nearest" or not self.semantics.whole_means else self.dtype
+
     def _compute(self, x):
         if self.interpolation in ("nearest", "area"):  # whole factors: every new place lies inside one old place
             return super()._compute(x)
-        weights = interpolation.WEIGHTS[self.interpolation]
+        weights, given = interpolation.WEIGHTS[self.interpolation], x.dtype
+        x = x.astype(self.dtype, copy=False)
         for axis, times in enumerate(self.size, start=1):
             weighted = weights(x.shape[axis], times, from_corner=self.semantics.upsampling_from_corner)
             x = interpolation.along(x, axis, weighted)
-        return x
+        whole = given.kind in "biu" and not self.semantics.whole_means
+        return np.round(x).astype(given) if whole else x
 
 
 _INTERPOLATIONS = ("nearest", "area", *interpolation.WEIGHTS)

@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import InputError
 from .contraction import Matrix
 from .core import Embedding, join_given_mask
-from .quantization import reverse_kernel, reverse_shapes
+from .quantization import reverse_kernel, reverse_shapes, table
 
 
 class ReversibleEmbedding(Embedding):
@@ -69,8 +69,12 @@ class ReversibleEmbedding(Embedding):
     def pack(self):
         super().pack()
         dtype = np.float64 if self.reverse_dtype == "float64" else self.dtype
-        kernel = self.table.T if self.tie_weights else reverse_kernel(self.scheme, self.weights, self.output_dim)
+        kernel = self._tied().T if self.tie_weights else reverse_kernel(self.scheme, self.weights, self.output_dim)
         self.matrix = Matrix(np.ascontiguousarray(kernel, dtype))
+
+    def _tied(self):
+        """Return the table of the way back: what low-rank factors add to a quantised one is not in it."""
+        return table(self.scheme, self.weights, self.output_dim) if "embeddings_delta" in self.weights else self.table
 
     def compute_call_shape(self, input_shape, kwargs):
         return (*input_shape[:-1], self.input_dim) if kwargs.get("reverse") else self.compute_output_shape(input_shape)

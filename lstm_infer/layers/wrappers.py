@@ -303,7 +303,8 @@ class SpectralNormalization(Layer):
         kernel = shapes.get("kernel") or shapes.get("embeddings") or next(iter(shapes.values()), None)
         if not kernel:
             raise InputError(f"layer '{self.name}' is around '{self.layer.name}', expected a layer with a kernel")
-        return {"vector_u": (1, kernel[-1])}
+        packed = getattr(self.layer, "scheme", None) is not None  # it was made for the kernel before that
+        return {"vector_u": (1, None if packed else kernel[-1])}
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

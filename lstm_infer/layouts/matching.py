@@ -143,12 +143,28 @@ def _layer_arrays(layer: LayerSpec | ModelSpec, pairs: Pairs, weights: RawWeight
     if len(parsed) > expected:
         parsed = [item for item in parsed if item.word not in IGNORED]
     try:
+        first = _first_places(inside)
         chosen = _by_names(inside, parsed) or _by_order(layer, inside, parsed)
+        chosen = chosen or _by_names(list(first.values()), parsed)
         if chosen is None:
             fail(f"holds the arrays {', '.join(name for name, _ in pairs)}", _wanted(inside))
-        return collect(chosen, weights)
+        found = collect(chosen, weights)
+        return {owner.path: found.get(owner.path) or found[first[_identity(owner)].path] for owner in inside
+                if owner.names or owner.path in found}
     except Misfit as misfit:
         raise LoadError(str(misfit)) from misfit
+
+
+def _identity(owner: Owner) -> tuple:
+    """What is the same of two places of one layer: a layer that stands twice in another has its arrays listed once."""
+    return (owner.class_name, owner.clues[-1:], owner.label, repr(owner.config))
+
+
+def _first_places(inside: Sequence[Owner]) -> dict[tuple, Owner]:
+    found: dict[tuple, Owner] = {}
+    for owner in inside:
+        found.setdefault(_identity(owner), owner)
+    return found
 
 
 def collect(chosen: Iterable[tuple[Owner, Form, Mapping[str, Handle]]], weights: RawWeights) -> Found:

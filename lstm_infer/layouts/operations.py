@@ -83,7 +83,8 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {  # TensorFlow's function: (
     "ones": ("tf.ones", {}), "eye": ("tf.eye", {}), "zeros_like": ("ZerosLike", {}), "ones_like": ("OnesLike", {}),
     "range": ("Arange", {"limit": "stop", "delta": "step"}), "sort": ("Sort", {}), "argsort": ("Argsort", {}),
     "convert_to_tensor": ("ConvertToTensor", {}), "math.add_n": ("tf.add_n", {}),
-    "floor_div": ("FloorDivide", {"y": "x2"}),
+    "floor_div": ("FloorDivide", {"y": "x2"}), "truncatemod": ("Fmod", {"y": "x2"}),
+    "truncatediv": ("tf.truncatediv", {"y": "x2"}), "math.lgamma": ("tf.lgamma", {}),
     "keras.backend.batch_flatten": ("tf.batch_flatten", {}), "sequence_mask": ("tf.sequence_mask", {}),
     "norm": ("tf.norm", REDUCED), "linalg.norm": ("tf.norm", REDUCED), "linalg.normalize": ("tf.normalize", {}),
     "clip_by_norm": ("tf.clip_by_norm", {}), "ensure_shape": ("tf.ensure_shape", {}),
@@ -164,6 +165,33 @@ NODES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {  # graph op: (
     "Cumsum": ("Cumsum", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
     "Einsum": ("Einsum", ("*operands",), {"equation": "subscripts"}), "Size": ("Size", (), {"out_type": "out_type"}),
     "AddN": ("tf.add_n", ("*xs",), {}),
+    "TruncateMod": ("Fmod", PAIR, {}), "TruncateDiv": ("tf.truncatediv", PAIR, {}),
+    "MulNoNan": ("tf.multiply_no_nan", ("x", "y"), {}), "Xlogy": ("tf.xlogy", ("x", "y"), {}),
+    "Xdivy": ("tf.xdivy", ("x", "y"), {}), "Lgamma": ("tf.lgamma", (), {}), "MatrixDeterminant": ("Det", (), {}),
+    "MatrixInverse": ("tf.inverse", (), {"adjoint": "adjoint"}),
+    "MatrixBandPart": ("tf.band_part", ("input", "num_lower", "num_upper"), {}),
+    "MatrixDiag": ("tf.diag", ("diagonal",), {}), "MatrixDiagPart": ("tf.diag_part", ("input",), {}),
+    "MatrixSetDiag": ("tf.set_diag", ("input", "diagonal"), {}),
+    **{f"MatrixDiag{version}": (f"tf.diag{left}", ("diagonal", "k", "num_rows", "num_cols", "padding_value"), more)
+       for version, left, more in (("V2", "_left", {}), ("V3", "", {"align": "align"}))},
+    **{f"MatrixDiagPart{version}": (f"tf.diag_part{left}", ("input", "k", "padding_value"), more)
+       for version, left, more in (("V2", "_left", {}), ("V3", "", {"align": "align"}))},
+    **{f"MatrixSetDiag{version}": (f"tf.set_diag{left}", ("input", "diagonal", "k"), more)
+       for version, left, more in (("V2", "_left", {}), ("V3", "", {"align": "align"}))},
+    "ReverseSequence": ("tf.reverse_sequence", ("input", "seq_lengths"), {
+        "seq_dim": "seq_axis", "batch_dim": "batch_axis"}),
+    **{op: (op, ("x",), {"block_size": "block_size", "data_format": "data_format"})
+       for op in ("SpaceToDepth", "DepthToSpace")},
+    "TensorScatterUpdate": ("ScatterUpdate", ("inputs", "indices", "updates"), {}),
+    "Bucketize": ("Digitize", ("x",), {"boundaries": "bins"}),
+    "FusedBatchNormV3": ("tf.fused_batch_norm", ("x", "scale", "offset", "mean", "variance"), {
+        "epsilon": "epsilon", "data_format": "data_format", "is_training": "is_training"}),
+    **{f"{kind}Pool{rank}": (f"tf.{kind.lower()}_pool", ("value",), {
+        word: word for word in ("ksize", "strides", "padding", "data_format")})
+       for kind in ("Max", "Avg") for rank in ("", "3D")},
+    **{op: (today, ("value", "filters"), {
+        word: word for word in ("strides", "padding", "data_format", "dilations", "explicit_paddings")})
+       for op, today in (("Conv2D", "tf.conv"), ("Conv3D", "tf.conv"), ("DepthwiseConv2dNative", "tf.depthwise_conv"))},
 }  # fmt: skip
 WHY_NOT = {  # function of TensorFlow: what makes every answer wrong
     **dict.fromkeys(("nn.dropout", "nn.experimental.stateless_dropout", "nn.experimental.general_dropout"),

@@ -201,7 +201,8 @@ def _attribute(op: str, name: str, node: Mapping[str, Any]) -> Any:
     if kind == "i":
         return int(found)
     if kind == "list":
-        return [int(number) for number in found.get("i", [])] or None
+        whole, others = ([make(n) for n in found.get(word, [])] for word, make in (("i", int), ("f", float)))
+        return whole or others or None
     if kind == "s":
         try:
             return base64.b64decode(found, validate=True).decode("ascii")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..spec import Handle
+from .variables import QUANTISED_INSIDE, quantised_kernels
 
 Arrays = Mapping[str, Handle]
 GATES = {"LSTM": "ifco", "GRU": "zrh", "ConvLSTM2D": "ifco"}
@@ -43,7 +44,7 @@ def derived(parts: Sequence[Handle], shape: Sequence[int], make: Callable[..., n
 
 def forms(class_name: str, names: Sequence[str]) -> tuple[Form, ...]:
     """All known ways the arrays `names` of a class were saved, today's first."""
-    today = Form(tuple(names), lambda arrays, config: arrays)
+    today = Form(tuple(names), _as_they_are)
     found = [today]
     if class_name in GATES and "kernel" in names:
         gates = SAVED_GATES[class_name]
@@ -54,31 +55,42 @@ def forms(class_name: str, names: Sequence[str]) -> tuple[Form, ...]:
     if class_name.startswith("DepthwiseConv"):  # renamed in Keras 3
         new = tuple("kernel" if name == "depthwise_kernel" else name for name in names)
         found.append(Form(new, _renamed(new, names)))
+    if class_name in QUANTISED_INSIDE:
+        found += [Form(names, _as_they_are) for names in quantised_kernels(today.names)]
     if class_name in LOW_RANK and {"kernel", "embeddings"} & set(names):
         pair = [f"lora_{word}_{side}" for word in ("kernel", "embeddings") if word in names for side in "ab"]
         found.append(Form((*names, *pair), _merged))
     return tuple(found)
 
 
-LOW_RANK = {"Dense", "EinsumDense", "Embedding"}
+def _as_they_are(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
+    return arrays
+
+
+LOW_RANK = {"Dense", "EinsumDense", "Embedding", "ReversibleEmbedding", "Conv1D", "Conv2D", "Conv3D"}
 
 
 def _merged(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
-    """Keras 3's .h5 keeps the two factors of an adapted kernel apart; elsewhere they are merged."""
+    """Keras 3's .h5 keeps the two factors of an adapted kernel apart; elsewhere they are merged.
+
+    What they add to a quantised kernel stays an array of its own.
+    """
     word = "kernel" if "kernel" in arrays else "embeddings"
-    if str(config.get("dtype")).rpartition("_from_")[1]:
-        raise Misfit(f"{arrays[word].where} is quantised and has lora factors beside it, expected them merged "
-                     "(as the .keras form does)")
+    quantised = bool(str(config.get("dtype")).rpartition("_from_")[1])
     rank, alpha = config.get("lora_rank"), config.get("lora_alpha")
     first, second = (arrays[f"lora_{word}_{side}"] for side in "ab")
     kernel = arrays[word]
-    if (not isinstance(rank, int) or rank < 1 or first.shape != (*kernel.shape[:-1], rank)
-            or second.shape != (rank, kernel.shape[-1])):
+    fits = isinstance(rank, int) and rank > 0 and first.shape[-1:] == second.shape[:-1] == (rank,)
+    if not fits or not quantised and (*first.shape[:-1], second.shape[-1]) != tuple(kernel.shape):
         raise Misfit(f"{first.where} has the shape {first.shape}, expected {(*kernel.shape[:-1], rank)}")
     scale = float(alpha) / rank if isinstance(alpha, (int, float)) else 1.0
+    rest = {name: handle for name, handle in arrays.items() if not name.startswith("lora_")}
+    if quantised:
+        return {**rest, f"{word}_delta": derived(
+            [first, second], (*first.shape[:-1], second.shape[-1]),
+            lambda a, b: (scale * (a.astype("f8") @ b.astype("f8"))).astype(a.dtype))}
     merged = derived([kernel, first, second], kernel.shape,
                      lambda k, a, b: (k + scale * (a.astype("f8") @ b.astype("f8"))).astype(k.dtype))
-    rest = {name: handle for name, handle in arrays.items() if not name.startswith("lora_")}
     return {**rest, word: merged}
 
 

@@ -22,11 +22,13 @@ KERAS2 = Semantics(
     bidirectional_zeroes_masked=False, stacked_states_reversed=True, stateful_keeps_given_state=False,
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
     attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12, convolutions_zero_masked=False,
-    time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored",
+    time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored", whole_means=True,
+    weight_order="trained first",
 )
 TF_KERAS = replace(
     KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
     stateful_keeps_given_state=True, recorded_state_wins=True, upsampling_from_corner=False,
+    weight_order="trained first in wrappers",
     masks_stop_at=frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"}),
 )
 TF_26 = replace(TF_KERAS, softmax_mask="taken", masks_stop_at=TF_KERAS.masks_stop_at - {"ReLU"})

@@ -106,6 +106,17 @@ def _multi_head(config: Config) -> tuple[Part, ...]:
     return tuple(Part(_kernel(config), label, stores.get(label, f"{label}_dense")) for label in labels)
 
 
+def quantised_kernels(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The arrays of a kernel, and perhaps of a bias, in every mode in which Keras quantises it."""
+    plain = {"use_bias": "bias" in names}
+    modes = ("int8", "int4/2", "float8", "gptq/4/2", "awq/4/2")
+    return tuple(_plain(_dense({**plain, "dtype": f"{mode}_from_float32"})) for mode in modes)
+
+
+def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lstrip("~") for name in names)
+
+
 def _reservoir(config: Config) -> tuple[str, ...]:
     return ("~recurrent_kernel", "~kernel", *_on(config, "use_bias", "~bias"))
 
@@ -162,6 +173,8 @@ SIMPLE: dict[str, Callable[[Config], tuple[str, ...]]] = {
     "ParametricSoftplus": lambda c: ("alphas", "betas"),
     "SReLU": lambda c: ("t_left", "a_left", "t_right", "a_right"),
 }
+QUANTISED_INSIDE = frozenset({"MultiHeadAttention", "GroupQueryAttention"})
+"""Layers of whose quantised kernels their config does not tell."""
 PARTS: dict[str, Callable[[Config], tuple[Part, ...]]] = {
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
                     lambda c: (Part(_recurrent(c), store="cell"),)),
@@ -200,8 +213,7 @@ def parts(class_name: str, config: Config, registered_name: str | None = None) -
 
 
 def _part(names: tuple[str, ...]) -> tuple[Part, ...]:
-    plain = tuple(name.lstrip("~") for name in names)
-    return (Part(plain, fixed=frozenset(name[1:] for name in names if name[0] == "~")),) if names else ()
+    return (Part(_plain(names), fixed=frozenset(name[1:] for name in names if name[0] == "~")),) if names else ()
 
 
 EVERY_PART = tuple(  # with every option on: the words that array names are made of

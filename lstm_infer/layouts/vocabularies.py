@@ -5,6 +5,8 @@ Knows how the object store names its places; knows no files.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -45,15 +47,22 @@ def _places(spec: ModelSpec, base: str, weights: RawWeights) -> Iterator[tuple[L
     container = next((name for name in containers if any(path.startswith(name) for path in paths)), "")
     inside = {path[len(container):].partition("/")[0] for path in paths if container and path.startswith(container)}
     kinds = [snake_case(layer.class_name) for layer in spec.layers]
-    for index, layer in enumerate(spec.layers):
-        kind, before = kinds[index], kinds[:index].count(kinds[index])
-        numbered = sorted((int(name[len(kind) + 1:] or 0), name) for name in inside
-                          if name == kind or name.startswith(f"{kind}_") and name[len(kind) + 1:].isdecimal()
-                          and len(name) < len(kind) + 9)
-        if len(numbered) == kinds.count(kind):
-            yield layer, container + numbered[before][1]
+    counts, seen = Counter(kinds), Counter()
+    numbered = {kind: _numbered(inside, kind) for kind in counts}
+    for layer, kind in zip(spec.layers, kinds, strict=True):
+        before = seen[kind]
+        seen[kind] += 1
+        if len(numbered[kind]) == counts[kind]:
+            yield layer, container + numbered[kind][before]
         else:
             yield layer, container + (f"{kind}_{before}" if before else kind)
+
+
+def _numbered(names: set[str], kind: str) -> list[str]:
+    """The names of a class among others, by their numbers."""
+    mine = re.compile(rf"{re.escape(kind)}(?:_(\d{{1,8}}))?")
+    found = [(int(match[1] or 0), match[0]) for match in map(mine.fullmatch, names) if match]
+    return [name for _, name in sorted(found)]
 
 
 def _layer(layer: LayerSpec | ModelSpec, place: str, weights: RawWeights) -> LayerSpec | ModelSpec:

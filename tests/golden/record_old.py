@@ -116,12 +116,23 @@ def of_keras_2(order):
     return found
 
 
+def of_keras_2_frozen():
+    """A model inside a model, part of which is not trained: `get_weights` has an order of its own."""
+    inner = Sequential([L.LSTM(3, return_sequences=True, input_shape=(4, 2)), L.BatchNormalization(), L.Dense(2)])
+    inner.layers[0].trainable = False
+    wrapped = Sequential([L.Dense(3, input_shape=(2,)), L.BatchNormalization()])
+    wrapped.layers[0].trainable = False
+    return {"frozen_inside": [L.Dense(2, input_shape=(4, 2)), inner, L.TimeDistributed(wrapped), L.GRU(2)]}
+
+
 def cases():
     """Titles and functions that make their layers: most cases with one order of axes, to keep the files few."""
     make = of_keras_1 if KERAS_1 else of_keras_2
     for order, ending, absent in (("tf", "", ONLY_CHANNELS_FIRST), ("th", "_channels_first", ONLY_CHANNELS_LAST)):
         for name in sorted(set(make(order)) - absent):
             yield name + ending, lambda order=order, name=name: make(order)[name]
+    for name in () if KERAS_1 else of_keras_2_frozen():
+        yield name, lambda name=name: of_keras_2_frozen()[name]
     if KERAS_1:
         for name in of_keras_1_in_time():
             yield name, lambda name=name: of_keras_1_in_time()[name]
@@ -139,7 +150,8 @@ def record(title, make):
     y = model.predict(x)
     assert np.isfinite(y).all() and y.size
     stem = os.path.join(FOLDER, WRITER + "_" + title)
-    np.savez_compressed(stem + ".npz", input_0=x, output_0=y)
+    more = {"weight_%d" % n: w for n, w in enumerate(model.get_weights())} if "frozen" in title else {}
+    np.savez_compressed(stem + ".npz", input_0=x, output_0=y, **more)
     model.compile("sgd", "mse")  # Keras 1 saves no other model
     model.save(stem + ".h5", include_optimizer=False) if not KERAS_1 else model.save(stem + ".h5")
     return y.shape

@@ -4,6 +4,8 @@
     python record_others.py normalised    needs the same
     python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
     python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
+    python record_others.py tf23_nodes  needs the same
+    python record_others.py attention   needs a TensorFlow of Keras 3 and keras 3.4.1
 
 Never record again to make a test pass: see README.md.
 """
@@ -129,5 +131,47 @@ def tf23():
     record("tf23_operations", x, outputs, rng.normal(size=(3, 5, 4)).astype(np.float32), ("h5",))
 
 
+def tf23_nodes():
+    """Nodes that only functions with other names make."""
+    raw, backend = tf.raw_ops, k.backend
+    x = k.Input((4, 6))
+    h = k.layers.LSTM(6, return_sequences=True)(x)
+    image, filters = tf.reshape(h, (-1, 4, 3, 2)), tf.constant(rng.normal(size=(3, 3, 2, 4)).astype(np.float32))
+    matrix = tf.constant(rng.normal(size=(6, 5)).astype(np.float32))
+    volume, whole = tf.reshape(h, (-1, 2, 2, 3, 2)), tf.cast(h * 10, tf.int32)
+    outputs = [
+        backend.dot(h, matrix), backend.dot(h[:, 0], matrix), tf.gather_nd(h, tf.cast(h[:, :2, :1] > 0, tf.int32), 1),
+        tf.nn.avg_pool2d(image, 2, 1, "SAME"), tf.nn.max_pool2d(image, [2, 1], [1, 2], "VALID"),
+        tf.nn.max_pool3d(volume, 2, 1, "VALID"), tf.nn.avg_pool3d(volume, 2, 1, "SAME"),
+        tf.nn.conv2d(image, filters, 1, "SAME"), tf.nn.conv2d(image, filters[:2, :2], 1, "SAME", dilations=2),
+        tf.nn.conv2d(image, filters, 1, [[0, 0], [1, 2], [0, 1], [0, 0]]),
+        tf.nn.depthwise_conv2d(image, filters[..., :2], [1, 1, 1, 1], "SAME"), tf.nn.conv1d(h, matrix[None], 1, "SAME"),
+        tf.linalg.diag(h), tf.linalg.diag(h[:, :2], k=(0, 1)), tf.linalg.diag(h[:, 0], k=1, padding_value=2.0),
+        tf.linalg.diag_part(h), tf.linalg.diag_part(h, k=(-1, 1)), tf.linalg.set_diag(h, h[:, :, 0]),
+        raw.MatrixDiagV2(diagonal=h[:, :2], k=[0, 1], num_rows=-1, num_cols=-1, padding_value=0.5),
+        raw.MatrixDiagPartV2(input=h, k=[-1, 1], padding_value=0.0), raw.MatrixDiagPart(input=h[:, :, :4]),
+        tf.linalg.band_part(h, 1, 0), tf.math.multiply_no_nan(h, tf.nn.relu(h)), tf.truncatemod(h, 0.7),
+        tf.truncatemod(whole, 3), tf.truncatediv(whole, 3), tf.math.xlogy(h, tf.abs(h)), tf.math.xdivy(h, 2.0),
+        tf.math.lgamma(h * 3), tf.nn.space_to_depth(tf.reshape(h, (-1, 4, 2, 3)), 2), tf.linalg.det(h[:, :4, :4]),
+        tf.nn.depth_to_space(tf.reshape(h, (-1, 2, 3, 4)), 2), raw.Bucketize(input=h, boundaries=[-0.5, 0.0, 0.5]),
+        raw.FusedBatchNormV3(x=image, scale=[1.0, 2.0], offset=[0.0, 1.0], mean=[0.1, 0.2], variance=[1.0, 3.0],
+                             is_training=False)[0],
+    ]  # fmt: skip
+    record("tf23_nodes", x, outputs, rng.normal(size=(3, 4, 6)).astype(np.float32), ("h5",))
+
+
+def attention():
+    """Attention on the masked sum of an input and an attention: the graph says which mask its query has."""
+    import keras
+
+    ids = keras.Input((5,), dtype="int32")
+    e = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
+    y = keras.layers.LayerNormalization()(keras.layers.Add()([e, keras.layers.MultiHeadAttention(2, 3)(e, e)]))
+    model = keras.Model(ids, keras.layers.MultiHeadAttention(2, 3)(y, y))
+    model.set_weights([rng.normal(0, 0.7, w.shape) for w in model.get_weights()])
+    values = np.array([[1, 2, 3, 0, 0], [4, 0, 5, 6, 0], [7, 8, 1, 2, 3], [2, 0, 0, 0, 0]], np.int32)
+    write(f"keras{keras.__version__.replace('.', '')}_stacked_attention", model, values, ["keras"])
+
+
 if __name__ == "__main__":
-    {"addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
+    {"attention": attention, "tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()

@@ -5,6 +5,8 @@ takes the arguments of the call and those of the class's constructor by their na
 named by a file. None of them but `spatial` knows layers.
 """
 
+from functools import partial
+
 import numpy as np
 
 from . import elementwise as each
@@ -140,6 +142,10 @@ TENSORFLOW = {
     "diag": matrices.diag, "diag_part": matrices.diag_part, "set_diag": matrices.set_diag,
     "tensor_diag": matrices.tensor_diag, "tensor_diag_part": matrices.tensor_diag_part,
     "trace": lambda x: shapes.trace(x, axis1=-2, axis2=-1), "reverse_sequence": matrices.reverse_sequence,
+    **{f"{name}_left": partial(function, align="LEFT_LEFT") for name, function in (
+        ("diag", matrices.diag), ("diag_part", matrices.diag_part), ("set_diag", matrices.set_diag))},
+    "inverse": products.of_matrices(products.inverted), "truncatediv": each.truncatediv,
+    "lgamma": each.number_by_number(each.lgamma_of), "fused_batch_norm": reductions.fused_batch_norm,
     "conv": spatial.tf_conv, "depthwise_conv": spatial.tf_depthwise_conv, "max_pool": spatial.tf_pooling("Max"),
     "avg_pool": spatial.tf_pooling("Average"), "pool": spatial.tf_pool,
 }  # fmt: skip

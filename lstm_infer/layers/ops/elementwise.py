@@ -143,7 +143,11 @@ def clip(x, x_min, x_max, floatx=FLOAT32):
 
 
 def cast(x, dtype=None, floatx=FLOAT32):
-    """Return `x` in a dtype; as float32 what the 16 bits of a smaller one would keep."""
+    """Return `x` in a dtype; as float32 what the 16 bits of a smaller one would keep.
+
+    Floats outside a dtype of 8 or 16 bits wrap around, as in TensorFlow 2.3; what TensorFlow 2.21 makes of them depends
+    on where they stand in an array: some wrap and some become the nearest limit.
+    """
     wanted, x = named(dtype, floatx), np.asarray(x)
     with np.errstate(all="ignore"):
         if dtype in ("float16", "half"):
@@ -217,6 +221,13 @@ def number_by_number(function):
         return np.array([function(number) for number in x.ravel().tolist()], x.dtype).reshape(x.shape)
 
     return operation
+
+
+def lgamma_of(x):
+    """The logarithm of the size of gamma: infinite at its poles."""
+    if math.isinf(x) or (x <= 0 and x == math.floor(x)):
+        return math.inf
+    return math.lgamma(x) if abs(x) < 1e300 else math.copysign(math.inf, x)
 
 
 def erfinv_of(y):
@@ -311,6 +322,14 @@ def xdivy(x, y, floatx=FLOAT32):
     x, y = (floating(a, floatx) for a in together([x, y], floatx))
     with np.errstate(all="ignore"):
         return _zero_where(x == 0, x / y)
+
+
+def truncatediv(x1, x2, floatx=FLOAT32):
+    """The quotient without what is behind the point."""
+    x1, x2 = together([x1, x2], floatx)
+    if x1.dtype.kind == "f":
+        return np.trunc(x1 / x2)
+    return ((x1 - np.fmod(x1, x2)) // x2).astype(x1.dtype)
 
 
 def multiply_no_nan(x, y, floatx=FLOAT32):

@@ -232,6 +232,10 @@ def of_matrices(function):
     return operation
 
 
+def inverted(x, adjoint=False):
+    return np.linalg.inv(np.swapaxes(x, -1, -2) if adjoint else x)
+
+
 def cholesky(x, upper=False):
     lower = np.linalg.cholesky(x)
     return np.swapaxes(lower, -1, -2) if upper else lower

@@ -317,6 +317,16 @@ def batch_norm(x, mean, variance, offset=None, scale=None, axis=-1, epsilon=0.00
     return y if given[2] is None else y + given[2]
 
 
+def fused_batch_norm(x, scale, offset, mean, variance, epsilon=0.0001, data_format="NHWC", is_training=True,
+                     floatx=FLOAT32):  # fmt: skip
+    """As TensorFlow's node FusedBatchNormV3 at inference, all six of its outputs."""
+    if is_training:
+        raise ValueError("found is_training, expected the statistics that the model learnt")
+    y = batch_norm(x, mean, variance, offset, scale, 1 if data_format == "NCHW" else -1, epsilon, floatx)
+    mean, variance = (np.asarray(a, y.dtype) for a in (mean, variance))
+    return [y, mean, variance, mean, variance, np.zeros((0,), y.dtype)]
+
+
 def layer_norm(x, gamma=None, beta=None, axis=-1, epsilon=None, rms_scaling=False, floatx=FLOAT32):
     x = floating(x, floatx)
     axes = axes_of(axis, x.ndim)

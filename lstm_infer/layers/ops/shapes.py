@@ -87,7 +87,7 @@ def append(x1, x2, axis=None, floatx=FLOAT32):
 
 def unstack(x, num=None, axis=0):
     x = np.asarray(x)
-    return [np.ascontiguousarray(part) for part in np.moveaxis(x, axis, 0)]
+    return [np.asarray(part, order="C") for part in np.moveaxis(x, axis, 0)]
 
 
 def splitting(function, axis=0):
@@ -170,7 +170,12 @@ def gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
 def gather_nd(params, indices, batch_dims=0):
     params, places = np.asarray(params), whole(indices)
     if batch_dims:
-        raise ValueError(f"found batch_dims={batch_dims}, expected 0")
+        batch_dims, outside = int(batch_dims), params.shape[: int(batch_dims)]
+        if not 0 < batch_dims < min(params.ndim, places.ndim) or places.shape[:batch_dims] != outside:
+            raise ValueError(f"found batch_dims={batch_dims} for arrays of shapes {params.shape} and {places.shape}")
+        rows = [gather_nd(params[at], places[at]) for at in np.ndindex(outside)]
+        return np.reshape(rows, (*outside, *rows[0].shape)) if rows else np.zeros(
+            (*outside, *places.shape[batch_dims:-1], *params.shape[batch_dims + places.shape[-1] :]), params.dtype)
     parts = zip(np.moveaxis(places, -1, 0), params.shape, strict=False)
     return params[tuple(_inside(part, size) for part, size in parts)]
 

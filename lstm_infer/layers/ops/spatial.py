@@ -132,8 +132,14 @@ def _padded(x, padding):
 
 
 def tf_conv(value, filters, strides=1, padding="VALID", data_format=None, dilations=None, depthwise=False,
-            floatx=FLOAT32):  # fmt: skip
-    """As ``tf.nn.conv1d``, ``conv2d`` and ``conv3d``; with `depthwise` as ``tf.nn.depthwise_conv2d``."""
+            explicit_paddings=None, floatx=FLOAT32):  # fmt: skip
+    """As ``tf.nn.conv1d``, ``conv2d`` and ``conv3d``; with `depthwise` as ``tf.nn.depthwise_conv2d``.
+
+    A padding ``"EXPLICIT"`` has its numbers in `explicit_paddings`, two for each axis.
+    """
+    if padding == "EXPLICIT":
+        numbers = list(explicit_paddings or ())
+        padding = list(zip(numbers[::2], numbers[1::2], strict=True))
     x = floating(value, floatx)
     rank = x.ndim - 2
     data_format = _format(data_format, rank)
@@ -142,8 +148,9 @@ def tf_conv(value, filters, strides=1, padding="VALID", data_format=None, dilati
     return (depthwise_conv if depthwise else conv)(x, filters, strides, padding, data_format, dilations, floatx)
 
 
-def tf_depthwise_conv(value, filters, strides, padding, data_format=None, dilations=None, floatx=FLOAT32):
-    return tf_conv(value, filters, strides, padding, data_format, dilations, depthwise=True, floatx=floatx)
+def tf_depthwise_conv(value, filters, strides, padding, data_format=None, dilations=None, explicit_paddings=None,
+                      floatx=FLOAT32):  # fmt: skip
+    return tf_conv(value, filters, strides, padding, data_format, dilations, True, explicit_paddings, floatx)
 
 
 def tf_pooling(kind):
