@@ -76,6 +76,8 @@ class Rejected(NamedTuple):
     reason : str
     text : str or None
         What it holds, if that is text.
+    others : dict or None
+        By name, what it says in the columns that are no numbers of an input, if they are known.
     """
 
     source: str
@@ -83,6 +85,7 @@ class Rejected(NamedTuple):
     where: str
     reason: str
     text: str | None = None
+    others: dict | None = None
 
 
 class Block(NamedTuple):

@@ -85,7 +85,7 @@ class CsvReader(Reader):
             to_skip = to_skip if begin <= self._offset else 0
         with self._file:
             for text, _, count, line in self._parsed(parser, first):
-                rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
+                rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip, wanted)
                 columns, texts = parser.columns(text, kept, wanted)
                 if len(kept) or rejected:
                     yield Block(str(self.source), columns, kept + (row - to_skip), rejected, texts)
@@ -135,7 +135,7 @@ class CsvReader(Reader):
         end = text.index(b"\n", at if first < 0 else parser.rows[0, 0]) + 1
         return parser.parse(np.frombuffer(text[:end], np.uint8), at, True, self._delimiter)
 
-    def _check(self, parser, text, count, row, line, to_skip):
+    def _check(self, parser, text, count, row, line, to_skip, wanted):
         """Return what is wrong with the first `count` rows of `parser`, and those that are right."""
         reasons = parser.read_odd(text, count)
         for place in np.flatnonzero(parser.rows[:count, 3] != parser.fields).tolist():
@@ -145,10 +145,11 @@ class CsvReader(Reader):
             reasons.pop(0, None)
         rejected = []
         for place in sorted(reasons):
-            begin, end, before, _ = parser.rows[place].tolist()
+            begin, end, before, fields = parser.rows[place].tolist()
             held = text[begin:end].decode("utf-8", "replace")
             where = f"line {line + before}"
-            rejected.append(Rejected(str(self.source), row + place, where, reasons[place], held))
+            others = parser.others(text, place, wanted) if fields == parser.fields else None
+            rejected.append(Rejected(str(self.source), row + place, where, reasons[place], held, others))
         keep = np.ones(count, bool)
         keep[list(reasons)] = False
         keep[:to_skip] = False
@@ -206,6 +207,11 @@ class _Parser:
             column = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
             (texts if name in columns else columns)[name] = column
         return columns, texts
+
+    def others(self, text, place, wanted):
+        """Return the texts of one row by name."""
+        spans = zip(wanted.others, self._spans[place].tolist(), strict=True)
+        return {name: self._texts(text, [begin], [end])[0] for name, (begin, end) in spans}
 
     def _texts(self, text, begins, ends):
         held = text[begins[0] : ends[-1]] if begins else b""

@@ -24,7 +24,7 @@ class Assembler:
     def __init__(self, tensors, plan, settings):
         self._tensors, self._plan, self._settings = tensors, plan, settings
         self._maker = WindowMaker(settings.window, settings.stride) if settings.window else None
-        self._next_row = 0
+        self._next_row, self._broken = 0, {}  # which series rows that were rejected belong to; None where nobody knows
 
     def samples(self, blocks):
         """Yield `Samples` of every `Block`; they hold a few megabytes of inputs at most."""
@@ -126,14 +126,16 @@ class Assembler:
         if bad:
             kept = np.delete(np.arange(len(block.rows)), list(bad))
             arrays = [array[kept] for array in arrays]
-            rejected = _rejected(bad, block)
+            rejected = _rejected(bad, block, self._plan.beside)
             columns, texts = ({n: c[kept] for n, c in part.items()} for part in (block.columns, block.texts))
             block = Block(block.source, columns, block.rows[kept], rejected, texts)
         rows, rejected = block.rows, block.rejected
+        self._broken.update((one.row, self._series_of(one)) for one in rejected)
         breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         for first, last in zip(breaks, breaks[1:], strict=False):
             if first < last and rows[first] != self._next_row:
-                self._maker.reset()
+                broken = [self._broken.pop(row, None) for row in range(self._next_row, rows[first])]
+                self._maker.reset(None if None in broken else broken)
             step = self._step(arrays, last - first)
             for start in range(first, last, step):
                 part = slice(start, min(last, start + step))
@@ -142,6 +144,10 @@ class Assembler:
                 self._next_row = rows[part.stop - 1] + 1
         if rejected:
             yield self._sample_of([array[:0, None] for array in arrays], block, np.arange(0), rejected)
+
+    def _series_of(self, rejected):
+        names = self._settings.group_by
+        return _key([str(rejected.others[n]) for n in names]) if names and rejected.others is not None else None
 
     def _step(self, arrays, rows):
         """Return how many rows are taken at once: windows of groups are copies."""
@@ -166,7 +172,7 @@ class Assembler:
         keys = None
         if names:
             texts = [block.beside(n)[start : start + len(arrays[0])].astype(str).tolist() for n in names]
-            keys = np.array(["\x1f".join(key) for key in zip(*texts, strict=True)])
+            keys = np.array([_key(key) for key in zip(*texts, strict=True)])
         made = self._maker.feed(arrays, keys)
         size = sum(values[:1].nbytes for values in made.values)
         step = max(256, BLOCK_BYTES // max(1, size))
@@ -209,6 +215,11 @@ def _shaped(column, tensor, source):
 def _with_features(values, shape):
     """Return the timesteps of ragged rows with an axis for features, where the input has one of size 1."""
     return values[..., None] if values.ndim == len(shape) - 1 and shape[-1] == 1 else values
+
+
+def _key(names):
+    """Return the name of a series of what its rows say in some columns."""
+    return "\x1f".join(names)
 
 
 def _windowed(array, tensor, inputs, window):
@@ -278,8 +289,12 @@ def _whole(array, tensor, bad, row_of):
 
 
 # ---------------------------------------------------------------- rows that cannot be used
-def _rejected(bad, block):
-    found = [Rejected(block.source, int(block.rows[row]), f"row {block.rows[row]}", bad[row]) for row in bad]
+def _rejected(bad, block, names=()):
+    columns = {name: block.beside(name) for name in names}
+    found = []
+    for place, reason in bad.items():
+        row, others = int(block.rows[place]), {name: column[place] for name, column in columns.items()}
+        found.append(Rejected(block.source, row, f"row {row}", reason, None, others))
     return sorted([*block.rejected, *found], key=lambda one: one.row)
 
 

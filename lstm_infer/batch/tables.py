@@ -63,7 +63,7 @@ class _TableReader(Reader):
     def _block(self, batch, first, wanted):
         """Return a record batch as a `Block`."""
         rows = np.arange(first, first + batch.num_rows)
-        rejected, keep, columns = [], np.ones(len(rows), bool), {}
+        rejected, keep, columns = {}, np.ones(len(rows), bool), {}
         for name in wanted.numbers:
             column = batch.column(batch.schema.get_field_index(name))
             try:
@@ -73,16 +73,18 @@ class _TableReader(Reader):
             for row, reason in bad:
                 if keep[row]:
                     keep[row] = False
-                    reason = f"column '{name}': {reason}"
-                    rejected.append(Rejected(str(self.source), first + row, f"row {first + row}", reason))
+                    rejected[row] = f"column '{name}': {reason}"
         for name in wanted.others:
             column = batch.column(batch.schema.get_field_index(name))
             columns[name] = _others(column)
-        if rejected:
-            kept = np.flatnonzero(keep)
-            columns = {name: column[kept] for name, column in columns.items()}
-            rows = rows[kept]
-        return Block(str(self.source), columns, rows, sorted(rejected, key=lambda one: one.row))
+        if not rejected:
+            return Block(str(self.source), columns, rows)
+        found = []
+        for row, reason in sorted(rejected.items()):
+            others = {name: columns[name][row] for name in wanted.others}
+            found.append(Rejected(str(self.source), first + row, f"row {first + row}", reason, None, others))
+        kept = np.flatnonzero(keep)
+        return Block(str(self.source), {name: column[kept] for name, column in columns.items()}, rows[kept], found)
 
 
 class ParquetReader(_TableReader):
