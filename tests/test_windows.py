@@ -208,3 +208,93 @@ def test_wrong_usage(tmp_path, model, given, message):
     with pytest.raises(li.InputError, match=message):
         predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
     assert not (tmp_path / "y.npy").exists()
+
+
+# ---------------------------------------------------------------- rows that cannot be used
+def as_csv(path, rows):
+    write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})
+
+
+def as_records(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def as_parquet(path, rows):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    columns = {n: [None if row[n] == "bad" else row[n] for row in rows] for n in rows[0]}
+    parquet.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 8192])
+@pytest.mark.parametrize("write", [as_csv, as_records, as_parquet])
+def test_a_bad_row_interrupts_the_windows_of_its_group_alone(tmp_path, model, series, write, rows_at_once, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", rows_at_once)
+    monkeypatch.setattr("lstm_infer.batch.tables.READ_ROWS", rows_at_once)
+    values = series[:90].tolist()
+    rows = [{"a": a, "b": b, "g": "xyz"[n % 3], "h": n % 3} for n, (a, b) in enumerate(values)]
+    bad = [30, 31, 45, 89]  # of x, y, x and z
+    for row in bad:
+        rows[row]["a"] = "bad"
+    path = tmp_path / {as_csv: "x.csv", as_records: "x.jsonl", as_parquet: "x.parquet"}[write]
+    write(path, rows)
+    given = {"window": 4, "columns": ["a", "b"], "group_by": ["g", "h"], "on_error": "skip"}
+    assert predict_files(model, path, tmp_path / "y.csv", **given).rejected == len(bad)
+    found = read_csv(tmp_path / "y.csv")
+    expected = {}
+    for group in range(3):
+        run = []
+        for row in range(group, 90, 3):
+            run = [] if row in bad else [*run, row]
+            if len(run) >= 4:
+                expected[row] = model.predict(series[None, run[-4:]])[0, 0]
+    assert [int(row) for row in found["row"]] == sorted(expected)
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), [expected[row] for row in sorted(expected)])
+
+
+def test_a_bad_row_of_no_known_group_interrupts_all(tmp_path, model):
+    lines = ["a,b,g", *(f"{n},1,{'xy'[n % 2]}" for n in range(40))]
+    lines[21] = "1,2"
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", window=4, group_by="g", on_error="skip")
+    assert [int(row) for row in read_csv(tmp_path / "y.csv")["row"]] == [*range(6, 20), *range(27, 40)]
+
+
+# ---------------------------------------------------------------- records
+def test_json_records_are_columns(tmp_path, model, series):
+    rows = [{"t": f"t{n}", "a": a, "flag": True, "b": b} for n, (a, b) in enumerate(series.tolist())]
+    rows[7]["a"] = 3
+    series = series.copy()
+    series[7, 0] = 3
+    as_records(tmp_path / "x.jsonl", rows)
+    windows, ends = by_hand(series)
+    expected = model.predict(windows)[:, 0]
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.csv", window=WINDOW, columns=["a", "b"], time="t")
+    found = read_csv(tmp_path / "y.csv")
+    assert found["t"] == tuple(f"t{n}" for n in ends)
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), expected)
+    scale = {"b": {"mean": 1, "scale": 2}, "a": {"min": 0, "max": 4}}
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.csv", window=WINDOW, columns=["a", "b"], scale=scale)
+    scaled = np.stack([series[:, 0].astype(float) / 4, (series[:, 1].astype(float) - 1) / 2], axis=1)
+    expected = model.predict(by_hand(scaled.astype(np.float32))[0])[:, 0]
+    np.testing.assert_array_equal(np.array(read_csv(tmp_path / "y.csv")["out"], np.float32), expected)
+
+
+def test_strange_json_records(tmp_path):
+    adder = li.Sequential([li.Input((2,)), li.Dense(1, name="sum")])
+    adder.set_weights([np.ones((2, 1)), np.zeros(1)])
+    rows = [{"a": None, "b": 2}, {"a": 1, "b": 2, "c": 5}, {"b": 4, "a": True}, {"a": [1], "b": 1}, {"a": 1}, [1, 2],
+            {"a": "1", "b": 1}, {"b": 1e3, "a": -1}]  # fmt: skip
+    as_records(tmp_path / "x.jsonl", rows)
+    done = predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3, 5, 999] and done.rejected == 5
+    rejected = [json.loads(line) for line in (tmp_path / "y.npy.rejected.jsonl").read_text().splitlines()]
+    assert [one["where"] for one in rejected] == ["line 1", "line 4", "line 5", "line 6", "line 7"]
+    assert rejected[1]["reason"] == "member 'a': found [1], expected a number"
+    as_records(tmp_path / "2.jsonl", [{"b": 10, "a": 20}])
+    as_records(tmp_path / "1.jsonl", [{"a": 1, "b": 2}])
+    weighted = li.Sequential([li.Input((2,)), li.Dense(1)])
+    weighted.set_weights([np.array([[1.0], [100.0]]), [0.0]])
+    predict_files(weighted, [tmp_path / "1.jsonl", tmp_path / "2.jsonl"], tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [201, 1020]
