@@ -443,11 +443,69 @@ def test_times_keep_their_type(tmp_path, model, x, suffix, unit, zone):
     assert found.type == times.type and found.equals(times)
     predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input="t")
     rows = [json.loads(line)["t"] for line in (tmp_path / "y.jsonl").read_text().splitlines()]
-    assert rows == ["" if value is None else str(value) for value in times.to_pylist()]
+    assert rows == [None if value is None else str(value) for value in times.to_pylist()]
     (tmp_path / "z.csv").write_text("t," + ",".join(f"c{n}" for n in range(12)) + "\nsoon" + ",1" * 12)
     write_parquet(tmp_path / "x.parquet", {"t": times, **{f"c{n}": c for n, c in enumerate(x.reshape(-1, 12).T)}})
     predict_files(model, [tmp_path / "x.parquet", tmp_path / "z.csv"], tmp_path / f"y.{suffix}", time="t")
     assert read_table(tmp_path / f"y.{suffix}")["t"].to_pylist()[-1] == "soon"
+
+
+KEPT = {
+    "bool_": [True, False, None], "int8": [-3, None, 5], "uint64": [2**64 - 1, None, 0], "int64": [-(2**63), 1, None],
+    "float16": [0.5, None, float("inf")], "float32": [0.1, None, float("nan")], "float64": [1e300, -0.0, None],
+    "decimal": ["1.50", None, "-2.25"], "string": ["", None, 'a "b",\n'], "large_string": ["x", None, "ö"],
+    "date32": [19000, None, -5], "date64": [86_400_000, None, 0], "time32": [1000, None, 5],
+    "time64": [7, None, 10**10],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("rows_at_once", [100, 1 << 14])
+def test_columns_beside_keep_their_types(tmp_path, model, x, suffix, rows_at_once, monkeypatch):
+    """Also where some are missing in some blocks alone, and in jobs that go on."""
+    import decimal
+
+    pa = pyarrow()
+    monkeypatch.setattr("lstm_infer.batch.tables.READ_ROWS", rows_at_once)
+    monkeypatch.setattr("lstm_infer.batch.feed.FEW_ROWS", 1)
+    kinds = {"decimal": pa.decimal128(9, 2), "time32": pa.time32("ms"), "time64": pa.time64("us")}
+    columns = {}
+    for name, (a, b, c) in KEPT.items():
+        kind = kinds.get(name) or getattr(pa, name)()
+        values = [decimal.Decimal(v) if name == "decimal" and v else v for v in (a, b, c)]
+        if name == "float16":
+            values = [None if v is None else np.float16(v) for v in values]
+        whole = next(v for v in values if v is not None)
+        rows = [whole] * 250 + values * 100 + [None] * 150
+        if name[:4] in ("date", "time"):
+            columns[name] = pa.array(rows, pa.int32() if name.endswith("32") else pa.int64()).cast(kind)
+        else:
+            columns[name] = pa.array(rows, kind)
+    table = pa.table({"x": x.tolist(), **columns})
+    for source in ("x.parquet", "x.arrow"):
+        if source == "x.arrow":
+            with pa.ipc.new_file(tmp_path / source, table.schema) as writer:
+                writer.write_table(table)
+        else:
+            write_parquet(tmp_path / source, dict(zip(table.column_names, table.columns, strict=True)))
+        predict_files(model, tmp_path / source, tmp_path / f"y.{suffix}", columns=["x"], with_input=list(KEPT))
+        found = read_table(tmp_path / f"y.{suffix}")
+        for name, column in columns.items():
+            is_short = name == "date64" and "parquet" in source + suffix  # which has no such type
+            assert found[name].type == (pa.date32() if is_short else column.type), name
+            mine = found[name].combine_chunks()
+            if name == "float32":
+                mine, column = mine.cast(pa.string()), column.cast(pa.string())
+            assert mine.cast(column.type).equals(column), name
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input=list(KEPT))
+    rows = [json.loads(line) for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert [row["bool_"] for row in rows[250:253]] == [True, False, None]
+    assert [row["float32"] for row in rows[250:253]] == [pytest.approx(0.1), None, None]
+    assert [row["int64"] for row in rows[250:253]] == [-(2**63), 1, None] and rows[250]["date32"] == "2022-01-08"
+    for other in ("npz", "h5", "csv"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / f"y.{other}", columns=["x"], with_input=list(KEPT))
+    with np.load(tmp_path / "y.npz") as archive:
+        assert archive["int8"][248:253].tolist() == ["-3", "-3", "-3", "", "5"]
 
 
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")

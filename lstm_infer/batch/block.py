@@ -63,6 +63,23 @@ class Ragged:
         return array
 
 
+class Typed(str):
+    """What a cell of a table says, as a text that knows its type there.
+
+    Attributes
+    ----------
+    arrow : str
+        The type, as ``tables`` writes it down.
+    is_null : bool
+        Whether there was nothing in the cell.
+    is_json : bool
+        Whether the text is a number or a truth value of JSON.
+    """
+
+    __slots__ = ()
+    arrow, is_null, is_json = None, False, False
+
+
 class Rejected(NamedTuple):
     """A row that could not be used.
 

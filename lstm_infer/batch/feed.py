@@ -182,6 +182,8 @@ def _alike(first, second):
     """Whether samples may be put together: rows of equal shape, or the same kind of ragged ones."""
     if first.beside.keys() != second.beside.keys() or (first.lengths is None) != (second.lengths is None):
         return False
+    if any((first.beside[name].dtype == object) != (column.dtype == object) for name, column in second.beside.items()):
+        return False  # numbers, of which some may be missing in the second
     pairs = zip(first.inputs.values(), second.inputs.values(), strict=True)
     return all(
         isinstance(a, Ragged) == isinstance(b, Ragged)

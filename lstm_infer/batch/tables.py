@@ -1,14 +1,16 @@
 """Parquet and Arrow (also called Feather) through pyarrow, which the extra ``tables`` brings."""
 
+import base64
 import contextlib
 import datetime
+import decimal
 import functools
 import warnings
 
 import numpy as np
 
 from ..errors import InputError
-from .block import BLOCK_BYTES, Block, Ragged, Rejected
+from .block import BLOCK_BYTES, Block, Ragged, Rejected, Typed
 from .reader import Reader, open_bytes
 
 READ_ROWS = 1 << 14
@@ -236,34 +238,79 @@ def _list_type(kind):
 
 
 def _others(column):
-    """Return a column for writing beside: numbers as they are, all else as text."""
+    """Return a column for writing beside: numbers as they are, all else as texts that know their type."""
     pa = arrow()
     if column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = _stamp_type(column.type) if pa.types.is_timestamp(column.type) else str
+    text, null = _typed(column.type)
     texts = np.empty(len(column), object)
-    texts[:] = [kind("" if value is None else value) for value in column.to_pylist()]
+    texts[:] = [null if value is None else text(value) for value in column.to_pylist()]
     return texts
 
 
-class Stamp(str):
-    """The text of a time, which knows the type that it had: unit and time zone."""
-
-    __slots__ = ()
-    arrow = None
-
-
 @functools.cache
-def _stamp_type(kind):
-    return type("Stamp", (Stamp,), {"__slots__": (), "arrow": [kind.unit, kind.tz]})
+def _typed(kind):
+    """Return what makes a text of a cell of some type, and the text of a cell without anything."""
+    if not _is_kept(kind):
+        return str, ""
+    is_json = _is_number(kind) and not arrow().types.is_decimal(kind)
+    about = {"__slots__": (), "arrow": _written(kind), "is_json": is_json}
+    text = type("Typed", (Typed,), about)
+    return text, type("Typed", (Typed,), {**about, "is_null": True})("")
+
+
+def _is_kept(kind):
+    """Whether texts tell all that cells of a type say."""
+    types = arrow().types
+    return (
+        _is_number(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_timestamp(kind)
+        or types.is_date(kind) or types.is_time(kind)
+    )  # fmt: skip
+
+
+def _written(kind):
+    """Return a type as text."""
+    return base64.b64encode(arrow().schema([("", kind)]).serialize()).decode()
+
+
+def type_of(dtype):
+    """Return the type of NumPy's numbers as text; None without pyarrow."""
+    try:
+        return _written(arrow().from_numpy_dtype(dtype))
+    except InputError:
+        return None
+
+
+def _read_type(text):
+    pa = arrow()
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0).type
+
+
+def _from_texts(texts, kind):
+    """Return texts of `Typed` as an array of their type."""
+    pa = arrow()
+    types = pa.types
+    if types.is_timestamp(kind):
+        return _stamps(texts, kind)
+    if types.is_date64(kind):
+        return pa.array(texts, pa.string()).cast(pa.date32()).cast(kind)
+    if types.is_decimal(kind) or types.is_time(kind) or types.is_float16(kind):
+        return pa.array([None if text is None else _value(text, kind) for text in texts], kind)
+    return pa.array(texts, pa.string()).cast(kind)
+
+
+def _value(text, kind):
+    types = arrow().types
+    if types.is_float16(kind):
+        return np.float16(text)
+    return datetime.time.fromisoformat(text) if types.is_time(kind) else decimal.Decimal(text)
 
 
 def _stamps(texts, kind):
-    """Return texts of `Stamp` as an array of times."""
+    """Return texts as an array of times."""
     pa = arrow()
-    texts = [text or None for text in texts]
     fine = pa.timestamp("ns" if kind.unit == "ns" else "us", kind.tz)
     try:
         return pa.array(texts, pa.string()).cast(fine).cast(kind)
@@ -310,7 +357,7 @@ def _type(column):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text":
-        return pa.timestamp(*column.about["arrow"]) if column.about.get("arrow") else pa.string()
+        return _read_type(column.about["arrow"]) if column.about.get("arrow") else pa.string()
     shape = list(column.shape)
     if kind == "array" and shape == [1]:
         shape = []
@@ -324,7 +371,7 @@ def _arrow_array(column, part):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text" and column.about.get("arrow"):
-        return _stamps(part.tolist(), _type(column))
+        return _from_texts(part.tolist(), _type(column))
     if kind == "text":
         return pa.array(part.tolist(), pa.string())
     values = part.values if kind == "ragged" else part
