@@ -56,13 +56,24 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
     if len(shapes) > 1:
         raise InputError(f"found steps of shapes {sorted(shapes)}, expected one shape")
     maxlen = max(lengths, default=0) if maxlen is None else maxlen
+    _check_range(np.asarray(value), np.dtype(dtype))
     padded = np.full((len(arrays), maxlen, *(shapes.pop() if shapes else ())), value, dtype)
     for row, array in zip(padded, arrays, strict=True):
         kept = array[max(0, len(array) - maxlen) :] if truncating == "pre" else array[:maxlen]
         start = maxlen - len(kept) if padding == "pre" else 0
         if len(kept):
+            _check_range(kept, padded.dtype)
             row[start : start + len(kept)] = kept
     return padded
+
+
+def _check_range(array, dtype):
+    """See that whole numbers hold what is in an array: NumPy would begin anew at the other end."""
+    if dtype.kind not in "iu" or array.dtype.kind not in "iuf" or not array.size:
+        return
+    for number in (array.min(), array.max()):
+        if not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+            raise InputError(f"found {number}, expected numbers of {dtype}")
 
 
 class Tokenizer:
