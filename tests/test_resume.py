@@ -355,3 +355,20 @@ def test_interrupted_twice(tmp_path, slow_job):
     assert status == 130 and "Traceback" not in errors
     assert finish(start(x, "-o", tmp_path / "y.csv", "--resume"))[0] == 0
     assert (tmp_path / "y.csv").read_bytes() == expected
+
+
+def test_an_output_that_was_taken_away_is_made_again(tmp_path, model, lines, monkeypatch):
+    """The job was killed when its output was in its place, and before it had tidied up."""
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    given = {"on_error": "skip", "resume": True}
+    monkeypatch.setattr(targets.FileTarget, "_remove", lambda self: self._close())
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    expected = (tmp_path / "y.npy").read_bytes()
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    assert done.resumed_at == done.rows == len(lines) - 4
+    monkeypatch.undo()
+    (tmp_path / "y.npy").unlink()
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    assert (done.resumed_at, done.rows, done.rejected) == (0, len(lines) - 4, 4)
+    assert (tmp_path / "y.npy").read_bytes() == expected
+    assert not (tmp_path / ".y.npy.partial").exists()

@@ -138,10 +138,12 @@ class FileTarget:
             if self._lock is not None:
                 os.close(self._lock)
             raise
+        self._data = self.folder / "data"
+        if self.progress.state == "whole" and not self._data.exists() and not target.exists():
+            self.progress = journal.Progress()  # the output was in its place, and somebody has taken it away since
         self.begins = not self.progress.samples and not self.progress.rejected
         if self.begins:
             _clear(self.folder)
-        self._data = self.folder / "data"
         self.is_whole = self.progress.state == "whole"
         self._rejects = _Rejects(self.folder / "rejected", self.progress.rejected_bytes, self.is_whole)
         self._writer = None if self.is_whole else self._open_writer(names)
