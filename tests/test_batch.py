@@ -915,3 +915,124 @@ def test_wrong_settings(tmp_path, model, adder):
         predict_files(fixed, tmp_path / "x.csv", tmp_path / "y.csv", window=9)
     predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", argmax=True)
     assert (tmp_path / "y.csv").read_text() == "6\n"
+
+
+def test_the_first_row_may_be_the_names_that_pandas_gives(tmp_path, adder, capfd):
+    (tmp_path / "x.csv").write_text("0,1,2\n5,6,7\n")
+    with pytest.warns(UserWarning, match="x.csv: the first row is 0 to 2 and read as data: say --header"):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3, 18]
+    for header, expected in ((True, [18]), (False, [3, 18])):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy", header=header)
+        assert np.load(tmp_path / "y.npy")[:, 0].tolist() == expected
+
+
+def test_batches_as_keras_takes_them(forked, model, x, expected, pair):
+    a, b = forked.predict(pair)
+    halves = [slice(0, 300), slice(300, 700)]
+    for kind in (list, tuple):
+        found = list(predict_batches(forked, (kind([pair["past"][h], pair["now"][h]]) for h in halves)))
+        np.testing.assert_array_equal(np.concatenate([y[0] for y in found]), a)
+        np.testing.assert_array_equal(np.concatenate([y[1] for y in found]), b)
+    (found,) = predict_batches(model, [[x]])
+    np.testing.assert_array_equal(found, expected)
+    (found,) = predict_batches(model, [[x[0], x[1, :3]]])
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize(("batches", "message"), [
+    ([None], "found a batch of NoneType"), ([3.5], "found a batch of float"),
+    ([{"past": None, "now": 1}], "for 'past'"),
+    (3, "found int, expected paths or an iterable"), ([[np.ones((1, 2, 2))]], "found a batch of 1 arrays"),
+    ([np.ones((1, 2, 2)), None], "the model has 2 inputs"), ([{"past": np.ones((1, 2, 2))}], "expected"),
+])  # fmt: skip
+def test_strange_batches(forked, batches, message):
+    with pytest.raises(li.InputError, match=message):
+        list(predict_batches(forked, batches))
+
+
+@pytest.mark.parametrize("given", [{"input_format": "xls"}, {"output_format": "xls"}, {"round": "x"}, {"window": "x"}])
+def test_strange_settings(tmp_path, adder, given):
+    (tmp_path / "x.csv").write_text("1,2,3\n")
+    with pytest.raises(li.InputError, match=f"found {next(iter(given))}="):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", **given)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Let standard input be some bytes, in a pipe."""
+    read, write = os.pipe()
+
+    def into(data):
+        def fill():
+            with open(write, "wb") as end:
+                end.write(data)
+
+        threading.Thread(target=fill, daemon=True).start()
+        monkeypatch.setattr(sys, "stdin", open(read))  # noqa: SIM115  (closed below)
+
+    yield into
+    sys.stdin.close()
+
+
+def test_compressed_text_through_a_pipe(tmp_path, model, x, expected, piped):
+    as_csv_gz(tmp_path / "x.csv.gz", np.tile(x, (20, 1, 1)))
+    piped((tmp_path / "x.csv.gz").read_bytes())
+    predict_files(model, "-", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.tile(expected, (20, 1)))
+
+
+def test_compressed_lines_that_end_early(tmp_path, model, x, piped):
+    as_jsonl(tmp_path / "x.jsonl", x)
+    piped(gzip.compress((tmp_path / "x.jsonl").read_bytes())[:-500])
+    with pytest.raises(li.InputError, match="found no valid jsonl file"):
+        predict_files(model, "-", tmp_path / "y.npy", input_format="jsonl")
+
+
+@pytest.mark.parametrize("data", [b"1", b"1,2,3", b"1,2,3\n4,5,6"])
+def test_short_pipes(tmp_path, adder, piped, data):
+    piped(data)
+    one = li.Sequential([li.Input((1,)), li.Dense(1)])
+    one.set_weights([[[2.0]], [0.0]])
+    done = predict_files(one if data == b"1" else adder, "-", tmp_path / "y.npy")
+    assert done.rows == data.count(b"\n") + 1
+
+
+@pytest.mark.parametrize("write", [as_arrow, as_arrow_stream])
+def test_arrow_through_a_pipe(tmp_path, model, x, expected, piped, write):
+    write(tmp_path / "x.arrow", x)
+    piped((tmp_path / "x.arrow").read_bytes())
+    predict_files(model, "-", tmp_path / "y.npy", input_format="arrow")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_what_is_no_text_is_said_in_text(tmp_path, model, x, piped):
+    as_npy(tmp_path / "x.npy", x)
+    piped((tmp_path / "x.npy").read_bytes())
+    with pytest.raises(li.InputError, match="bytes that are no text") as caught:
+        predict_files(model, "-", tmp_path / "y.npy")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
+def test_columns_beside_from_the_file_of_any_input(tmp_path, forked, pair):
+    as_npy(tmp_path / "past.npy", pair["past"])
+    ids = [f"id{n}" for n in range(len(pair["now"]))]
+    rows = [",".join([name, *map(str, row)]) for name, row in zip(ids, pair["now"].tolist(), strict=True)]
+    (tmp_path / "now.csv").write_text("\n".join(["id,a,b,c", *rows]))
+    inputs = {"past": tmp_path / "past.npy", "now": tmp_path / "now.csv"}
+    predict_files(forked, inputs, tmp_path / "y.npz", with_input="id")
+    check_pair(tmp_path / "y.npz", forked, pair)
+    with np.load(tmp_path / "y.npz") as found:
+        assert found["id"].tolist() == ids
+    with pytest.raises(li.InputError, match="found no column 'name' in the files of any input"):
+        predict_files(forked, inputs, tmp_path / "y.npz", with_input="name")
+
+
+def test_windows_of_one_file_beside_the_rows_of_another(tmp_path, forked, pair):
+    """An input without timesteps has the numbers of the window's last row."""
+    as_npy(tmp_path / "past.npy", pair["past"][:, 0])
+    as_csv(tmp_path / "now.csv", pair["now"])
+    windows = np.lib.stride_tricks.sliding_window_view(pair["past"][:, 0], 5, axis=0).transpose(0, 2, 1)[::3]
+    predict_files(forked, {"past": tmp_path / "past.npy", "now": tmp_path / "now.csv"}, tmp_path / "y.npz", window=5,
+                  stride=3)  # fmt: skip
+    check_pair(tmp_path / "y.npz", forked, {"past": windows, "now": pair["now"][4::3]})

@@ -50,7 +50,8 @@ def add_arguments(command):
 def _add_tables(group):
     text = "columns of an input, by name or place; 0-23 is a range"
     group.add_argument("--columns", metavar="[NAME=]A,B", action="append", help=text)
-    group.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether a CSV has one; looked at")
+    text = "whether a CSV begins with names; unless given, it does if no cell of its first line begins like a number"
+    group.add_argument("--header", action=argparse.BooleanOptionalAction, help=text)
     group.add_argument("--delimiter", metavar="CHAR", help="of CSV; found in the first line")
     group.add_argument("--window", type=positive, metavar="N", help="predict for every window of N rows of one file")
     group.add_argument("--stride", type=positive, metavar="N", default=1, help="rows between windows (1)")

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 
 import numpy as np
 
@@ -13,6 +14,8 @@ ROWS = 1 << 13
 """Rows of a block, at most."""
 LONG_ROW = 1 << 17
 """Bytes of a row from which newlines in it tell that a quote was not closed; Python's csv has this limit for a cell."""
+HEAD = 1 << 12
+"""Bytes that tell text from other things."""
 NUMBER = re.compile(r"\s*[-+]?(\.?\d|(nan|inf|infinity)\s*$)", re.IGNORECASE)
 MARKS = b"\t;,"
 BOM = b"\xef\xbb\xbf"
@@ -31,6 +34,8 @@ class CsvReader(Reader):
         super().__init__(source, settings)
         self._file = open_bytes(source)
         self._text = self._more(b"")
+        if b"\0" in self._text[:HEAD]:
+            raise self.broken("it holds bytes that are no text; its format may be another one, or its encoding")
         self._offset = len(BOM) * self._text.startswith(BOM)
         self._text = self._text[self._offset :]
         first = self._first_line()
@@ -39,6 +44,9 @@ class CsvReader(Reader):
         has_header = settings.header
         if has_header is None:
             has_header = not any(NUMBER.match(cell) for cell in cells)
+            if len(cells) > 1 and cells == [str(n) for n in range(len(cells))]:  # names that pandas gives
+                found = f"{source}: the first row is 0 to {len(cells) - 1} and read as data"
+                warnings.warn(f"{found}: say --header if these are names, else --no-header", stacklevel=2)
         self.names = _unique(cells) if has_header else [str(n) for n in range(len(cells))]
         self.has_header = has_header and bool(cells)
 
@@ -47,7 +55,7 @@ class CsvReader(Reader):
         try:
             return text + read_fully(self._file, BLOCK_BYTES)
         except (EOFError, OSError) as error:
-            if self.source.gzipped:  # gzip.BadGzipFile is an OSError, too
+            if self.is_gzipped:  # gzip.BadGzipFile is an OSError, too
                 raise self.broken(error) from None
             raise
 

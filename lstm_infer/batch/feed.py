@@ -1,5 +1,6 @@
 """All sources of a job as one stream of `Samples`, in an order that never changes."""
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -60,7 +61,7 @@ class Feed:
             self._first = self._opened(self.sources[0]) if self.sources else None
         else:
             self.sources = []
-            self._first = self._planned(IterableReader(inputs, settings), model.inputs)
+            self._first = self._planned(IterableReader(inputs, settings, model.inputs), model.inputs)
 
     def fraction(self):
         """Return how much has been read, from 0 to 1; None where nobody knows."""
@@ -90,9 +91,9 @@ class Feed:
         for reader in self._readers:
             reader.close()
 
-    def _planned(self, reader, tensors):
+    def _planned(self, reader, tensors, settings=None):
         self._readers = [*(one for one in self._readers if not one.is_done), reader]
-        return reader, plan(tensors, reader, self._settings)
+        return reader, plan(tensors, reader, settings or self._settings)
 
     def _samples(self):
         if self._first is None:
@@ -122,14 +123,20 @@ class Feed:
         tensors = {tensor.name: tensor for tensor in self._model.inputs}
         for name, sources in self._by_input.items():
             self._streams.append(self._stream(sources, tensors[name]))
+        names = {name for reader in self._readers for name in reader.names or ()}
+        for column in filter(None, [self._settings.time, *self._settings.with_input]):
+            if column not in names:
+                raise InputError(f"found no column {column!r} in the files of any input, only {sorted(names)[:20]}")
 
     def _stream(self, sources, tensor):
         def opened(source):
-            reader, its_plan = self._planned(open_source(source, self._settings), [tensor])
+            reader = open_source(source, self._settings)
+            settings = _of_one(self._settings, reader)
+            its_plan = self._planned(reader, [tensor], settings)[1]
             blocks = reader.blocks(its_plan.wanted([tensor]))
             if self._settings.on_error == "fail":
                 blocks = _failing(blocks)
-            return blocks, Assembler([tensor], its_plan, self._settings).samples
+            return blocks, Assembler([tensor], its_plan, settings, len(self._model.inputs)).samples
 
         first = opened(sources[0])  # now: so that what is wrong with it is found before the work
         return Stream([lambda: first, *(functools.partial(opened, source) for source in sources[1:])])
@@ -151,6 +158,13 @@ def _by_input(model, inputs, settings):
         raise InputError(f"found inputs {sorted(inputs)}, expected {names}")
     listed = {name: [found[name]] if isinstance(found[name], (str, os.PathLike)) else found[name] for name in names}
     return {name: [source for path in listed[name] for source in find(path, settings.input_format)] for name in names}
+
+
+def _of_one(settings, reader):
+    """Return the settings for the source of one input of several, which may hold some of the columns beside."""
+    held = reader.names or ()
+    time = settings.time if settings.time in held else None
+    return dataclasses.replace(settings, time=time, with_input=[n for n in settings.with_input if n in held])
 
 
 def _failing(stream):
@@ -225,14 +239,20 @@ def skipping(stream, samples, rejected):
 
 # ---------------------------------------------------------------- Python's own
 class IterableReader(Reader):
-    """Batches that Python code makes: an array, a dict of arrays by name, or a list of arrays of different length."""
+    """Batches that Python code makes: an array, a dict of arrays by name, or a list of arrays of different length.
 
-    def __init__(self, batches, settings):
+    For a model with several inputs also a list of arrays in the model's order.
+    """
+
+    def __init__(self, batches, settings, tensors):
         super().__init__(Source("batch", "npy"), settings)
-        self._batches = iter(batches)
+        try:
+            self._batches = iter(batches)
+        except TypeError:
+            raise InputError(f"found {type(batches).__name__}, expected paths or an iterable of batches") from None
+        self._batches = map(functools.partial(_by_name, tensors), self._batches)
         self._first = next(self._batches, None)
-        first = self._first
-        self.names = list(first) if isinstance(first, dict) else None
+        self.names = None if self._first is None or "" in self._first else list(self._first)
 
     def fraction(self):
         return None
@@ -240,7 +260,7 @@ class IterableReader(Reader):
     def blocks(self, wanted):
         row = 0
         for batch in itertools.chain([] if self._first is None else [self._first], self._batches):
-            columns = {n: _column(v) for n, v in (batch if isinstance(batch, dict) else {"": batch}).items()}
+            columns = {name: _column(values, name) for name, values in batch.items()}
             missing = [name for name in (*wanted.numbers, *wanted.others) if name not in columns]
             if missing:
                 raise InputError(f"found a batch of {sorted(columns)}, expected {missing[0]!r}")
@@ -251,7 +271,27 @@ class IterableReader(Reader):
             row += max(rows)
 
 
-def _column(value):
+def _by_name(tensors, batch):
+    """Return the columns of a batch by name; "" is that of an array alone."""
+    if isinstance(batch, dict):
+        return batch
+    if isinstance(batch, (list, tuple)):
+        names = [tensor.name for tensor in tensors]
+        if len(names) > 1 and len(batch) != len(names):
+            raise InputError(f"found a batch of {len(batch)} arrays, expected one for each of {names}")
+        if len(names) > 1:
+            return dict(zip(names, batch, strict=True))
+        if len(batch) == 1 and getattr(batch[0], "ndim", 0) == len(tensors[0].shape):
+            return {"": batch[0]}
+    elif np.ndim(batch) == 0:
+        raise InputError(f"found a batch of {type(batch).__name__}, expected an array, or a list or dict of them")
+    return {"": batch}
+
+
+def _column(value, name):
+    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
+        found = f"found {type(value).__name__} in a batch{f' for {name!r}' if name else ''}"
+        raise InputError(f"{found}, expected an array")
     if isinstance(value, (list, tuple)) and len({np.shape(row) for row in value}) > 1:
         return Ragged.of([np.asarray(row) for row in value])
     array = np.asarray(value)

@@ -45,7 +45,7 @@ class JsonlReader(Reader):
         try:
             return read_fully(self._file, BLOCK_BYTES)
         except (EOFError, OSError) as error:
-            if self.source.gzipped:
+            if self.is_gzipped:
                 raise self.broken(error) from None
             raise
 

@@ -19,10 +19,13 @@ class Assembler:
     plan : Plan
     settings : Settings
         With `scale` and `tokenizer` loaded.
+    inputs : int, optional
+        How many inputs the model has, if other sources hold some of them.
     """
 
-    def __init__(self, tensors, plan, settings):
+    def __init__(self, tensors, plan, settings, inputs=None):
         self._tensors, self._plan, self._settings = tensors, plan, settings
+        self._inputs = inputs or len(tensors)
         self._maker = WindowMaker(settings.window, settings.stride) if settings.window else None
         self._next_row, self._broken = 0, {}  # which series rows that were rejected belong to; None where nobody knows
 
@@ -185,7 +188,7 @@ class Assembler:
 
     def _sample_of(self, values, block, ends, rejected):
         inputs = {
-            tensor.name: _windowed(array, tensor, len(self._tensors), self._settings.window)
+            tensor.name: _windowed(array, tensor, self._inputs, self._settings.window)
             for tensor, array in zip(self._tensors, values, strict=True)
         }
         beside = self._beside(block, ends)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from ..errors import InputError
+from .sources import INPUT_FORMATS
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Settings:
 
 
 CHOICES = {
+    "input_format": (None, *INPUT_FORMATS),
     "on_error": ("fail", "skip"),
     "padding": (None, "pre", "post"),
     "truncating": (None, "pre", "post"),

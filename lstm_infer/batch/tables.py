@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from .block import BLOCK_BYTES, Block, Ragged, Rejected, Typed
-from .reader import Reader, open_bytes
+from .reader import Begun, Reader, open_bytes, read_fully
 
 READ_ROWS = 1 << 14
 """Rows that are decoded at once, at most."""
@@ -148,7 +148,10 @@ class ArrowReader(_TableReader):
 
     def _open(self, pa):
         if not (self.source.path != "-" and self.source.is_file):
-            reader = pa.ipc.open_stream(open_bytes(self.source))
+            self._file = file = open_bytes(self.source)
+            head = read_fully(file, 8)
+            # a file is these bytes, a stream, and a table of contents
+            reader = pa.ipc.open_stream(file if head == b"ARROW1\0\0" else Begun(head, file))
             return iter(reader), reader.schema
         file = pa.memory_map(self.source.path) if self.source.path != "-" else None
         try:
@@ -176,6 +179,7 @@ class ArrowReader(_TableReader):
                     part = batch.slice(start, step)
                     yield self._block(part, first, wanted)
                     first += part.num_rows
+        self.close()
 
 
 def _is_number(kind):
