@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch import predict_batches, predict_files, targets
 from lstm_infer.batch.windows import WindowMaker
 
 RANDOM = np.random.default_rng(11)
@@ -298,3 +298,65 @@ def test_strange_json_records(tmp_path):
     weighted.set_weights([np.array([[1.0], [100.0]]), [0.0]])
     predict_files(weighted, [tmp_path / "1.jsonl", tmp_path / "2.jsonl"], tmp_path / "y.npy")
     assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [201, 1020]
+
+
+# ---------------------------------------------------------------- series in several files
+@pytest.fixture
+def days(tmp_path, series):
+    """A series of two groups, whole and in daily files, with rows that cannot be used at the ends of some."""
+    rows = [{"a": a, "b": b, "g": "xy"[n % 5 == 0], "n": n} for n, (a, b) in enumerate(series[:200].tolist())]
+    for row in (38, 39, 40, 77, 149, 199):
+        rows[row]["a"] = "bad"
+    (tmp_path / "days").mkdir()
+    for number, (first, last) in enumerate([(0, 40), (40, 41), (41, 43), (43, 150), (150, 200)]):
+        as_csv(tmp_path / "days" / f"{number}.csv", rows[first:last])
+    as_csv(tmp_path / "whole.csv", rows)
+    return tmp_path
+
+
+DAILY = {"window": WINDOW, "columns": ["a", "b"], "time": "n", "on_error": "skip", "index": False}
+
+
+@pytest.mark.parametrize("group_by", [(), "g"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_windows_across_files(days, model, stride, group_by):
+    given = {**DAILY, "stride": stride, "group_by": group_by}
+    predict_files(model, days / "whole.csv", days / "whole.y.csv", **given)
+    predict_files(model, days / "days", days / "y.csv", across_files=True, **given)
+    assert (days / "y.csv").read_bytes() == (days / "whole.y.csv").read_bytes()
+    predict_files(model, days / "days", days / "y.csv", **given)
+    assert len(read_csv(days / "y.csv")["n"]) < len(read_csv(days / "whole.y.csv")["n"])
+
+
+def test_windows_across_files_resume(days, model, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.feed.FEW_ROWS", 1)
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", 10)
+    monkeypatch.setattr(targets, "SECONDS", 0.0)
+    given = {**DAILY, "across_files": True, "group_by": "g"}
+    predict_files(model, days / "days", days / "whole.csv", **given)
+    write = targets.FileTarget.write
+    for most in range(1, 20, 2):
+        calls = []
+
+        def some(self, results, calls=calls, most=most):
+            calls.append(0)
+            if len(calls) > most:
+                raise OSError(28, "No space left on device")
+            write(self, results)
+
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+            patch.setattr(targets.FileTarget, "write", some)
+            predict_files(model, days / "days", days / "y.csv", **given)
+        done = predict_files(model, days / "days", days / "y.csv", resume=True, **given)
+        assert done.resumed_at or most < 5
+        assert (days / "y.csv").read_bytes() == (days / "whole.csv").read_bytes()
+        (days / "y.csv").unlink()
+
+
+def test_files_of_one_series_have_the_same_columns(tmp_path, model, series):
+    np.save(tmp_path / "1.npy", series)
+    np.save(tmp_path / "2.npy", series[:, :1])
+    with pytest.raises(li.InputError, match="2.npy: found 1 numbers a row, expected 2"):
+        predict_files(model, tmp_path, tmp_path / "y.csv", window=3, across_files=True)
+    with pytest.raises(li.InputError, match="across_files is for windows"):
+        predict_files(model, tmp_path, tmp_path / "y.csv", across_files=True)

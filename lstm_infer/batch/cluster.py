@@ -71,6 +71,8 @@ def predict_on_cluster(
     client, is_ours = _connect(cluster)
     try:
         checked = Settings(**{**settings, "output_format": settings.get("output_format") or "parquet"})
+        if checked.across_files:
+            raise InputError("across_files is not for clusters: each file is a part of its own")
         if checked.rejected:
             raise InputError("rejected is not for clusters: rejected rows are written beside each part")
         sources = [source for path in _paths(inputs) for source in find(path, checked.input_format)]

@@ -99,12 +99,14 @@ class Feed:
         if self._first is None:
             return
         rest = (self._opened(source) for source in self.sources[1:])
+        assembler = None
         for reader, its_plan in itertools.chain([self._first], rest):
             self._reader = reader
+            assembler = _assembler(assembler, self._model.inputs, its_plan, self._settings)
             blocks = reader.blocks(its_plan.wanted(self._model.inputs))
             if self._settings.on_error == "fail":
                 blocks = _failing(blocks)
-            for samples in Assembler(self._model.inputs, its_plan, self._settings).samples(blocks):
+            for samples in assembler.samples(blocks):
                 yield self._with_source(samples)
             reader.is_done = True
             self._done += 1
@@ -129,17 +131,29 @@ class Feed:
                 raise InputError(f"found no column {column!r} in the files of any input, only {sorted(names)[:20]}")
 
     def _stream(self, sources, tensor):
+        assembler = None
+
         def opened(source):
+            nonlocal assembler
             reader = open_source(source, self._settings)
             settings = _of_one(self._settings, reader)
             its_plan = self._planned(reader, [tensor], settings)[1]
             blocks = reader.blocks(its_plan.wanted([tensor]))
             if self._settings.on_error == "fail":
                 blocks = _failing(blocks)
-            return blocks, Assembler([tensor], its_plan, settings, len(self._model.inputs)).samples
+            assembler = _assembler(assembler, [tensor], its_plan, settings, len(self._model.inputs))
+            return blocks, assembler.samples
 
         first = opened(sources[0])  # now: so that what is wrong with it is found before the work
         return Stream([lambda: first, *(functools.partial(opened, source) for source in sources[1:])])
+
+
+def _assembler(before, tensors, its_plan, settings, inputs=None):
+    """Return the `Assembler` for a source: the one of the source before, where the rows go on."""
+    if before is None or not settings.across_files:
+        return Assembler(tensors, its_plan, settings, inputs)
+    before.go_on(its_plan)
+    return before
 
 
 def _are_paths(inputs):

@@ -27,7 +27,16 @@ class Assembler:
         self._tensors, self._plan, self._settings = tensors, plan, settings
         self._inputs = inputs or len(tensors)
         self._maker = WindowMaker(settings.window, settings.stride) if settings.window else None
+        self._sizes = {}  # numbers in a row of each input
         self._next_row, self._broken = 0, {}  # which series rows that were rejected belong to; None where nobody knows
+
+    def go_on(self, plan):
+        """Take the blocks that come next for those of another source, whose rows follow those of the one before."""
+        self._plan = plan
+        if self._broken:  # rows at its end
+            series = list(self._broken.values())
+            self._maker.reset(None if None in series else series)
+        self._next_row, self._broken = 0, {}
 
     def samples(self, blocks):
         """Yield `Samples` of every `Block`; they hold a few megabytes of inputs at most."""
@@ -167,6 +176,9 @@ class Assembler:
             if isinstance(column, Ragged):
                 raise InputError(f"{block.source}: found rows of different length, expected numbers for windows")
             column = column.reshape(len(column), math.prod(column.shape[1:]))
+            size = self._sizes.setdefault(tensor.name, column.shape[1])
+            if column.shape[1] != size:
+                raise InputError(f"{block.source}: found {column.shape[1]} numbers a row, expected {size} as before")
             arrays.append(_cast(self._scaled(column, tensor), tensor, bad))
         return arrays, bad
 
