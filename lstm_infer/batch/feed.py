@@ -49,7 +49,7 @@ class Feed:
 
     def _find(self, model, inputs, settings):
         if isinstance(inputs, dict):
-            self._by_input = _by_input(model, inputs, settings)
+            self._by_input = by_input(model, inputs, settings)
             self.sources = [source for sources in self._by_input.values() for source in sources]
             self._open_all()
             return
@@ -136,7 +136,7 @@ class Feed:
         def opened(source):
             nonlocal assembler
             reader = open_source(source, self._settings)
-            settings = _of_one(self._settings, reader)
+            settings = of_one(self._settings, reader)
             its_plan = self._planned(reader, [tensor], settings)[1]
             blocks = reader.blocks(its_plan.wanted([tensor]))
             if self._settings.on_error == "fail":
@@ -164,17 +164,18 @@ def _sources(path, settings):
     return [path] if isinstance(path, Source) else find(path, settings.input_format)
 
 
-def _by_input(model, inputs, settings):
+def by_input(model, inputs, settings):
+    """Return the sources of every input of a model, a dict of lists."""
     names = model.input_names
     renamed = {f"input_{n}": name for n, name in enumerate(names)}
     found = {renamed.get(name, name) if name not in names else name: paths for name, paths in inputs.items()}
     if set(found) != set(names):
         raise InputError(f"found inputs {sorted(inputs)}, expected {names}")
     listed = {name: [found[name]] if isinstance(found[name], (str, os.PathLike)) else found[name] for name in names}
-    return {name: [source for path in listed[name] for source in find(path, settings.input_format)] for name in names}
+    return {name: [source for path in listed[name] for source in _sources(path, settings)] for name in names}
 
 
-def _of_one(settings, reader):
+def of_one(settings, reader):
     """Return the settings for the source of one input of several, which may hold some of the columns beside."""
     held = reader.names or ()
     time = settings.time if settings.time in held else None
