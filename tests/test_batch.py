@@ -1036,3 +1036,29 @@ def test_windows_of_one_file_beside_the_rows_of_another(tmp_path, forked, pair):
     predict_files(forked, {"past": tmp_path / "past.npy", "now": tmp_path / "now.csv"}, tmp_path / "y.npz", window=5,
                   stride=3)  # fmt: skip
     check_pair(tmp_path / "y.npz", forked, {"past": windows, "now": pair["now"][4::3]})
+
+
+def test_flat_lists_in_tables_are_timesteps(tmp_path, model, x, expected):
+    rows = [*x[:5].reshape(5, -1).tolist(), [1.0, 2.0, 3.0], *x[5:].reshape(len(x) - 5, -1).tolist()]
+    write_parquet(tmp_path / "x.parquet", {"x": rows})
+    with pytest.raises(li.InputError, match="row 5: input .*: found 3 numbers, expected 2 for each timestep"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", on_error="skip").rejected == 1
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_numbers_in_dictionaries(tmp_path, adder):
+    pa = pyarrow()
+    columns = {"a": pa.array([1.5, 2.5, 1.5]).dictionary_encode(), "b": pa.array([1, None, 3]).dictionary_encode()}
+    table = pa.table({**columns, "c": [1, 2, 3]})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    done = predict_files(adder, tmp_path / "x.arrow", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3.5, 7.5] and done.rejected == 1
+
+
+def test_huge_whole_numbers_in_json_lines(tmp_path, adder):
+    huge = 2**70
+    (tmp_path / "x.jsonl").write_text(f"[1, 2, {huge}]\n[1, 2, 1{'0' * 400}]\n[1, 2, 3]\n")
+    done = predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [huge, 6] and done.rejected == 1

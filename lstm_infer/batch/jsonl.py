@@ -145,7 +145,7 @@ class _Rows:
             found = self._row(begin, end)
             for name, shape in self._wanted.shapes.items() if not self._is_record else ():
                 found[name] = fit(found[name], shape)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             held = self._text[begin:end].decode("utf-8", "replace")
             self.rejected.append(Rejected(source, row, f"line {line}", str(error), held, self._others(begin, end)))
             return
@@ -251,6 +251,8 @@ def _array(value):
         array = np.asarray(value)
     except ValueError:
         raise ValueError("found timesteps of different size") from None
+    if array.dtype == object and all(type(number) in (int, float, bool) for number in array.flat):
+        array = array.astype(np.float64)  # whole numbers of more than 64 bits
     if array.dtype.kind not in "iufb" or (array.dtype.kind == "f" and not array.size and value):
         raise ValueError(f"found {json.dumps(value)[:60]}, expected numbers or lists of them")
     return array.astype(np.float64)

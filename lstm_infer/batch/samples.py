@@ -66,6 +66,7 @@ class Assembler:
             return self._padded(column, tensor, bad, "pre")
         column = self._features(self._plan.inputs[tensor.name], block)
         if isinstance(column, Ragged):
+            column = _in_timesteps(column, shape, tensor, bad)
             values = _cast_ragged(self._scaled(_with_features(column.values, shape), tensor), tensor, column, bad)
             return self._padded(Ragged(values, column.lengths), tensor, bad, "post")
         array = _cast(self._scaled(_shaped(column, tensor, block.source), tensor), tensor, bad)
@@ -225,6 +226,19 @@ def _shaped(column, tensor, source):
             + (f" (found {size} numbers a row)" if len(found) == 1 else "")
         )
     return column.reshape(len(column), *(size // known if n is None else n for n in shape))
+
+
+def _in_timesteps(column, shape, tensor, bad):
+    """Return flat rows, whose timesteps are several numbers one after the other, as rows of timesteps."""
+    features = shape[-1] if len(shape) == 2 and column.values.ndim == 1 else None
+    if not features:
+        return column
+    wrong = column.lengths % features != 0
+    for row in np.flatnonzero(wrong).tolist():
+        found = f"found {column.lengths[row]} numbers"
+        bad.setdefault(row, f"input '{tensor.name}': {found}, expected {features} for each timestep")
+    column = _emptied(column, wrong) if wrong.any() else column
+    return Ragged(column.values.reshape(-1, features), column.lengths // features)
 
 
 def _with_features(values, shape):

@@ -44,6 +44,8 @@ class _TableReader(Reader):
             kind = field.type
             if isinstance(kind, pa.ExtensionType):
                 kind = kind.storage_type
+            if pa.types.is_dictionary(kind):
+                kind = kind.value_type
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 self.kinds[field.name] = "list"
             else:
@@ -192,6 +194,8 @@ def _numbers(column, shape):
     pa = arrow()
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     bad = [(int(row), "found nothing") for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))]
