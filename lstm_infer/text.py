@@ -156,12 +156,26 @@ class Tokenizer:
         is_known = word is not None and not (self.num_words and int(index) >= self.num_words)
         return word if is_known else self.index_word.get(self.word_index.get(self.oov_token))
 
-    def _ids(self, text):
+    def unknown(self, text):
+        """Return the words (or characters) of a text that have no id, not even that of the `oov_token`; each once.
+
+        >>> Tokenizer({"the": 1}).unknown("The cat, the cat!")
+        ['cat']
+        """
+        return list(dict.fromkeys(word for word in self._words(text) if not self._known([word])))
+
+    def _words(self, text):
         text = str(text).lower() if self.lower else str(text)
-        if not self.char_level:
-            text = [word for word in text.translate(self._without).split(self.split) if word]
+        if self.char_level:
+            return list(text)
+        return [word for word in text.translate(self._without).split(self.split) if word]
+
+    def _ids(self, text):
+        return self._known(self._words(text))
+
+    def _known(self, words):
         unknown = self.word_index.get(self.oov_token) if self.oov_token is not None else None
-        ids = (self.word_index.get(word) for word in text)
+        ids = (self.word_index.get(word) for word in words)
         limit = self.num_words or float("inf")
         ids = (unknown if i is None or i >= limit else i for i in ids)
         return [i for i in ids if i is not None]
