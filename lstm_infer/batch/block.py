@@ -69,7 +69,7 @@ class Typed(str):
     Attributes
     ----------
     arrow : str
-        The type, as ``tables`` writes it down.
+        The type, as ``typed`` writes it down.
     is_null : bool
         Whether there was nothing in the cell.
     is_json : bool

@@ -188,7 +188,7 @@ def _about(name, column):
 def _arrow_type(column):
     """Return what `Typed` texts, or numbers, tell of their type in Arrow; None if they are of none, or of several."""
     if column.dtype.kind in "biuf":
-        from .tables import type_of
+        from .typed import type_of
 
         return type_of(column.dtype)
     found = {value.arrow if isinstance(value, Typed) else None for value in column.tolist()}

@@ -1,37 +1,19 @@
 """Parquet and Arrow (also called Feather) through pyarrow, which the extra ``tables`` brings."""
 
-import base64
 import contextlib
-import datetime
-import decimal
-import functools
 import warnings
 
 import numpy as np
 
 from ..errors import InputError
-from .block import BLOCK_BYTES, Block, Ragged, Rejected, Typed
+from .block import BLOCK_BYTES, Block, Ragged, Rejected
 from .reader import Begun, Reader, open_bytes, read_fully
+from .typed import arrow, from_texts, is_number, read_type, typed
 
 READ_ROWS = 1 << 14
 """Rows that are decoded at once, at most."""
 READ_BYTES = 1 << 16
 """Bytes that are read at once of each column of parquet; without a number, pyarrow reads all that a row group has."""
-
-
-def arrow():
-    """Return the module pyarrow.
-
-    Raises
-    ------
-    InputError
-        It is not installed; the message says how to.
-    """
-    try:
-        import pyarrow
-    except ImportError:
-        raise InputError("parquet and arrow files need pyarrow: pip install 'lstm-infer[tables]'") from None
-    return pyarrow
 
 
 class _TableReader(Reader):
@@ -49,7 +31,7 @@ class _TableReader(Reader):
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 self.kinds[field.name] = "list"
             else:
-                self.kinds[field.name] = "number" if _is_number(kind) else "text"
+                self.kinds[field.name] = "number" if is_number(kind) else "text"
             self.types[field.name] = str(field.type)
 
     @contextlib.contextmanager
@@ -184,11 +166,6 @@ class ArrowReader(_TableReader):
         self.close()
 
 
-def _is_number(kind):
-    types = arrow().types
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-
-
 def _numbers(column, shape):
     """Return a column of numbers or of (nested) lists of them, and the rows that cannot be used, with reasons."""
     pa = arrow()
@@ -252,78 +229,10 @@ def _others(column):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    text, null = _typed(column.type)
+    text, null = typed(column.type)
     texts = np.empty(len(column), object)
     texts[:] = [null if value is None else text(value) for value in column.to_pylist()]
     return texts
-
-
-@functools.cache
-def _typed(kind):
-    """Return what makes a text of a cell of some type, and the text of a cell without anything."""
-    if not _is_kept(kind):
-        return str, ""
-    is_json = _is_number(kind) and not arrow().types.is_decimal(kind)
-    about = {"__slots__": (), "arrow": _written(kind), "is_json": is_json}
-    text = type("Typed", (Typed,), about)
-    return text, type("Typed", (Typed,), {**about, "is_null": True})("")
-
-
-def _is_kept(kind):
-    """Whether texts tell all that cells of a type say."""
-    types = arrow().types
-    return (
-        _is_number(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_timestamp(kind)
-        or types.is_date(kind) or types.is_time(kind)
-    )  # fmt: skip
-
-
-def _written(kind):
-    """Return a type as text."""
-    return base64.b64encode(arrow().schema([("", kind)]).serialize()).decode()
-
-
-def type_of(dtype):
-    """Return the type of NumPy's numbers as text; None without pyarrow."""
-    try:
-        return _written(arrow().from_numpy_dtype(dtype))
-    except InputError:
-        return None
-
-
-def _read_type(text):
-    pa = arrow()
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0).type
-
-
-def _from_texts(texts, kind):
-    """Return texts of `Typed` as an array of their type."""
-    pa = arrow()
-    types = pa.types
-    if types.is_timestamp(kind):
-        return _stamps(texts, kind)
-    if types.is_date64(kind):
-        return pa.array(texts, pa.string()).cast(pa.date32()).cast(kind)
-    if types.is_decimal(kind) or types.is_time(kind) or types.is_float16(kind):
-        return pa.array([None if text is None else _value(text, kind) for text in texts], kind)
-    return pa.array(texts, pa.string()).cast(kind)
-
-
-def _value(text, kind):
-    types = arrow().types
-    if types.is_float16(kind):
-        return np.float16(text)
-    return datetime.time.fromisoformat(text) if types.is_time(kind) else decimal.Decimal(text)
-
-
-def _stamps(texts, kind):
-    """Return texts as an array of times."""
-    pa = arrow()
-    fine = pa.timestamp("ns" if kind.unit == "ns" else "us", kind.tz)
-    try:
-        return pa.array(texts, pa.string()).cast(fine).cast(kind)
-    except pa.ArrowInvalid:  # an offset of seconds, as before zones were agreed upon
-        return pa.array([text and datetime.datetime.fromisoformat(text) for text in texts], kind)
 
 
 # ---------------------------------------------------------------- writing
@@ -365,7 +274,7 @@ def _type(column):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text":
-        return _read_type(column.about["arrow"]) if column.about.get("arrow") else pa.string()
+        return read_type(column.about["arrow"]) if column.about.get("arrow") else pa.string()
     shape = list(column.shape)
     if kind == "array" and shape == [1]:
         shape = []
@@ -379,7 +288,7 @@ def _arrow_array(column, part):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text" and column.about.get("arrow"):
-        return _from_texts(part.tolist(), _type(column))
+        return from_texts(part.tolist(), _type(column))
     if kind == "text":
         return pa.array(part.tolist(), pa.string())
     values = part.values if kind == "ragged" else part

@@ -46,7 +46,7 @@ def format_of(path, chosen):
         if found is None:
             raise InputError(f"{path}: found the suffix {suffix!r}, expected one of {FORMATS} or --output-format")
     if found in ("parquet", "arrow"):
-        from .tables import arrow
+        from .typed import arrow
 
         arrow()
     return found
