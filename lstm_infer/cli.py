@@ -334,6 +334,10 @@ def _generate(options):
     model = _load(options)
     prompt = sys.stdin.read().rstrip("\n") if options.prompt == "-" else options.prompt
     (ids,) = tokenizer.texts_to_sequences([prompt])
+    unknown = tokenizer.unknown(prompt)
+    if unknown and ids:
+        found = ", ".join(map(repr, unknown[:8]))
+        _say(f"found {found} in the beginning, which the tokenizer does not know: left out", 0)
     for number, new in enumerate(generate(model, ids, options.length, options.temperature, options.seed)):
         check_stopped()
         (piece,) = tokenizer.sequences_to_texts([[new]])

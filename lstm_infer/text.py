@@ -56,13 +56,24 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
     if len(shapes) > 1:
         raise InputError(f"found steps of shapes {sorted(shapes)}, expected one shape")
     maxlen = max(lengths, default=0) if maxlen is None else maxlen
+    _check_range(np.asarray(value), np.dtype(dtype))
     padded = np.full((len(arrays), maxlen, *(shapes.pop() if shapes else ())), value, dtype)
     for row, array in zip(padded, arrays, strict=True):
         kept = array[max(0, len(array) - maxlen) :] if truncating == "pre" else array[:maxlen]
         start = maxlen - len(kept) if padding == "pre" else 0
         if len(kept):
+            _check_range(kept, padded.dtype)
             row[start : start + len(kept)] = kept
     return padded
+
+
+def _check_range(array, dtype):
+    """See that whole numbers hold what is in an array: NumPy would begin anew at the other end."""
+    if dtype.kind not in "iu" or array.dtype.kind not in "iuf" or not array.size:
+        return
+    for number in (array.min(), array.max()):
+        if not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+            raise InputError(f"found {number}, expected numbers of {dtype}")
 
 
 class Tokenizer:
@@ -145,12 +156,26 @@ class Tokenizer:
         is_known = word is not None and not (self.num_words and int(index) >= self.num_words)
         return word if is_known else self.index_word.get(self.word_index.get(self.oov_token))
 
-    def _ids(self, text):
+    def unknown(self, text):
+        """Return the words (or characters) of a text that have no id, not even that of the `oov_token`; each once.
+
+        >>> Tokenizer({"the": 1}).unknown("The cat, the cat!")
+        ['cat']
+        """
+        return list(dict.fromkeys(word for word in self._words(text) if not self._known([word])))
+
+    def _words(self, text):
         text = str(text).lower() if self.lower else str(text)
-        if not self.char_level:
-            text = [word for word in text.translate(self._without).split(self.split) if word]
+        if self.char_level:
+            return list(text)
+        return [word for word in text.translate(self._without).split(self.split) if word]
+
+    def _ids(self, text):
+        return self._known(self._words(text))
+
+    def _known(self, words):
         unknown = self.word_index.get(self.oov_token) if self.oov_token is not None else None
-        ids = (self.word_index.get(word) for word in text)
+        ids = (self.word_index.get(word) for word in words)
         limit = self.num_words or float("inf")
         ids = (unknown if i is None or i >= limit else i for i in ids)
         return [i for i in ids if i is not None]

@@ -443,11 +443,69 @@ def test_times_keep_their_type(tmp_path, model, x, suffix, unit, zone):
     assert found.type == times.type and found.equals(times)
     predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input="t")
     rows = [json.loads(line)["t"] for line in (tmp_path / "y.jsonl").read_text().splitlines()]
-    assert rows == ["" if value is None else str(value) for value in times.to_pylist()]
+    assert rows == [None if value is None else str(value) for value in times.to_pylist()]
     (tmp_path / "z.csv").write_text("t," + ",".join(f"c{n}" for n in range(12)) + "\nsoon" + ",1" * 12)
     write_parquet(tmp_path / "x.parquet", {"t": times, **{f"c{n}": c for n, c in enumerate(x.reshape(-1, 12).T)}})
     predict_files(model, [tmp_path / "x.parquet", tmp_path / "z.csv"], tmp_path / f"y.{suffix}", time="t")
     assert read_table(tmp_path / f"y.{suffix}")["t"].to_pylist()[-1] == "soon"
+
+
+KEPT = {
+    "bool_": [True, False, None], "int8": [-3, None, 5], "uint64": [2**64 - 1, None, 0], "int64": [-(2**63), 1, None],
+    "float16": [0.5, None, float("inf")], "float32": [0.1, None, float("nan")], "float64": [1e300, -0.0, None],
+    "decimal": ["1.50", None, "-2.25"], "string": ["", None, 'a "b",\n'], "large_string": ["x", None, "ö"],
+    "date32": [19000, None, -5], "date64": [86_400_000, None, 0], "time32": [1000, None, 5],
+    "time64": [7, None, 10**10],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("rows_at_once", [100, 1 << 14])
+def test_columns_beside_keep_their_types(tmp_path, model, x, suffix, rows_at_once, monkeypatch):
+    """Also where some are missing in some blocks alone, and in jobs that go on."""
+    import decimal
+
+    pa = pyarrow()
+    monkeypatch.setattr("lstm_infer.batch.tables.READ_ROWS", rows_at_once)
+    monkeypatch.setattr("lstm_infer.batch.feed.FEW_ROWS", 1)
+    kinds = {"decimal": pa.decimal128(9, 2), "time32": pa.time32("ms"), "time64": pa.time64("us")}
+    columns = {}
+    for name, (a, b, c) in KEPT.items():
+        kind = kinds.get(name) or getattr(pa, name)()
+        values = [decimal.Decimal(v) if name == "decimal" and v else v for v in (a, b, c)]
+        if name == "float16":
+            values = [None if v is None else np.float16(v) for v in values]
+        whole = next(v for v in values if v is not None)
+        rows = [whole] * 250 + values * 100 + [None] * 150
+        if name[:4] in ("date", "time"):
+            columns[name] = pa.array(rows, pa.int32() if name.endswith("32") else pa.int64()).cast(kind)
+        else:
+            columns[name] = pa.array(rows, kind)
+    table = pa.table({"x": x.tolist(), **columns})
+    for source in ("x.parquet", "x.arrow"):
+        if source == "x.arrow":
+            with pa.ipc.new_file(tmp_path / source, table.schema) as writer:
+                writer.write_table(table)
+        else:
+            write_parquet(tmp_path / source, dict(zip(table.column_names, table.columns, strict=True)))
+        predict_files(model, tmp_path / source, tmp_path / f"y.{suffix}", columns=["x"], with_input=list(KEPT))
+        found = read_table(tmp_path / f"y.{suffix}")
+        for name, column in columns.items():
+            is_short = name == "date64" and "parquet" in source + suffix  # which has no such type
+            assert found[name].type == (pa.date32() if is_short else column.type), name
+            mine = found[name].combine_chunks()
+            if name == "float32":
+                mine, column = mine.cast(pa.string()), column.cast(pa.string())
+            assert mine.cast(column.type).equals(column), name
+    predict_files(model, tmp_path / "x.parquet", tmp_path / "y.jsonl", columns=["x"], with_input=list(KEPT))
+    rows = [json.loads(line) for line in (tmp_path / "y.jsonl").read_text().splitlines()]
+    assert [row["bool_"] for row in rows[250:253]] == [True, False, None]
+    assert [row["float32"] for row in rows[250:253]] == [pytest.approx(0.1), None, None]
+    assert [row["int64"] for row in rows[250:253]] == [-(2**63), 1, None] and rows[250]["date32"] == "2022-01-08"
+    for other in ("npz", "h5", "csv"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / f"y.{other}", columns=["x"], with_input=list(KEPT))
+    with np.load(tmp_path / "y.npz") as archive:
+        assert archive["int8"][248:253].tolist() == ["-3", "-3", "-3", "", "5"]
 
 
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
@@ -857,3 +915,150 @@ def test_wrong_settings(tmp_path, model, adder):
         predict_files(fixed, tmp_path / "x.csv", tmp_path / "y.csv", window=9)
     predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", argmax=True)
     assert (tmp_path / "y.csv").read_text() == "6\n"
+
+
+def test_the_first_row_may_be_the_names_that_pandas_gives(tmp_path, adder, capfd):
+    (tmp_path / "x.csv").write_text("0,1,2\n5,6,7\n")
+    with pytest.warns(UserWarning, match="x.csv: the first row is 0 to 2 and read as data: say --header"):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3, 18]
+    for header, expected in ((True, [18]), (False, [3, 18])):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.npy", header=header)
+        assert np.load(tmp_path / "y.npy")[:, 0].tolist() == expected
+
+
+def test_batches_as_keras_takes_them(forked, model, x, expected, pair):
+    a, b = forked.predict(pair)
+    halves = [slice(0, 300), slice(300, 700)]
+    for kind in (list, tuple):
+        found = list(predict_batches(forked, (kind([pair["past"][h], pair["now"][h]]) for h in halves)))
+        np.testing.assert_array_equal(np.concatenate([y[0] for y in found]), a)
+        np.testing.assert_array_equal(np.concatenate([y[1] for y in found]), b)
+    (found,) = predict_batches(model, [[x]])
+    np.testing.assert_array_equal(found, expected)
+    (found,) = predict_batches(model, [[x[0], x[1, :3]]])
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize(("batches", "message"), [
+    ([None], "found a batch of NoneType"), ([3.5], "found a batch of float"),
+    ([{"past": None, "now": 1}], "for 'past'"),
+    (3, "found int, expected paths or an iterable"), ([[np.ones((1, 2, 2))]], "found a batch of 1 arrays"),
+    ([np.ones((1, 2, 2)), None], "the model has 2 inputs"), ([{"past": np.ones((1, 2, 2))}], "expected"),
+])  # fmt: skip
+def test_strange_batches(forked, batches, message):
+    with pytest.raises(li.InputError, match=message):
+        list(predict_batches(forked, batches))
+
+
+@pytest.mark.parametrize("given", [{"input_format": "xls"}, {"output_format": "xls"}, {"round": "x"}, {"window": "x"}])
+def test_strange_settings(tmp_path, adder, given):
+    (tmp_path / "x.csv").write_text("1,2,3\n")
+    with pytest.raises(li.InputError, match=f"found {next(iter(given))}="):
+        predict_files(adder, tmp_path / "x.csv", tmp_path / "y.csv", **given)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Let standard input be some bytes, in a pipe."""
+    read, write = os.pipe()
+
+    def into(data):
+        def fill():
+            with open(write, "wb") as end:
+                end.write(data)
+
+        threading.Thread(target=fill, daemon=True).start()
+        monkeypatch.setattr(sys, "stdin", open(read))  # noqa: SIM115  (closed below)
+
+    yield into
+    sys.stdin.close()
+
+
+def test_compressed_text_through_a_pipe(tmp_path, model, x, expected, piped):
+    as_csv_gz(tmp_path / "x.csv.gz", np.tile(x, (20, 1, 1)))
+    piped((tmp_path / "x.csv.gz").read_bytes())
+    predict_files(model, "-", tmp_path / "y.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.tile(expected, (20, 1)))
+
+
+def test_compressed_lines_that_end_early(tmp_path, model, x, piped):
+    as_jsonl(tmp_path / "x.jsonl", x)
+    piped(gzip.compress((tmp_path / "x.jsonl").read_bytes())[:-500])
+    with pytest.raises(li.InputError, match="found no valid jsonl file"):
+        predict_files(model, "-", tmp_path / "y.npy", input_format="jsonl")
+
+
+@pytest.mark.parametrize("data", [b"1", b"1,2,3", b"1,2,3\n4,5,6"])
+def test_short_pipes(tmp_path, adder, piped, data):
+    piped(data)
+    one = li.Sequential([li.Input((1,)), li.Dense(1)])
+    one.set_weights([[[2.0]], [0.0]])
+    done = predict_files(one if data == b"1" else adder, "-", tmp_path / "y.npy")
+    assert done.rows == data.count(b"\n") + 1
+
+
+@pytest.mark.parametrize("write", [as_arrow, as_arrow_stream])
+def test_arrow_through_a_pipe(tmp_path, model, x, expected, piped, write):
+    write(tmp_path / "x.arrow", x)
+    piped((tmp_path / "x.arrow").read_bytes())
+    predict_files(model, "-", tmp_path / "y.npy", input_format="arrow")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_what_is_no_text_is_said_in_text(tmp_path, model, x, piped):
+    as_npy(tmp_path / "x.npy", x)
+    piped((tmp_path / "x.npy").read_bytes())
+    with pytest.raises(li.InputError, match="bytes that are no text") as caught:
+        predict_files(model, "-", tmp_path / "y.npy")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
+def test_columns_beside_from_the_file_of_any_input(tmp_path, forked, pair):
+    as_npy(tmp_path / "past.npy", pair["past"])
+    ids = [f"id{n}" for n in range(len(pair["now"]))]
+    rows = [",".join([name, *map(str, row)]) for name, row in zip(ids, pair["now"].tolist(), strict=True)]
+    (tmp_path / "now.csv").write_text("\n".join(["id,a,b,c", *rows]))
+    inputs = {"past": tmp_path / "past.npy", "now": tmp_path / "now.csv"}
+    predict_files(forked, inputs, tmp_path / "y.npz", with_input="id")
+    check_pair(tmp_path / "y.npz", forked, pair)
+    with np.load(tmp_path / "y.npz") as found:
+        assert found["id"].tolist() == ids
+    with pytest.raises(li.InputError, match="found no column 'name' in the files of any input"):
+        predict_files(forked, inputs, tmp_path / "y.npz", with_input="name")
+
+
+def test_windows_of_one_file_beside_the_rows_of_another(tmp_path, forked, pair):
+    """An input without timesteps has the numbers of the window's last row."""
+    as_npy(tmp_path / "past.npy", pair["past"][:, 0])
+    as_csv(tmp_path / "now.csv", pair["now"])
+    windows = np.lib.stride_tricks.sliding_window_view(pair["past"][:, 0], 5, axis=0).transpose(0, 2, 1)[::3]
+    predict_files(forked, {"past": tmp_path / "past.npy", "now": tmp_path / "now.csv"}, tmp_path / "y.npz", window=5,
+                  stride=3)  # fmt: skip
+    check_pair(tmp_path / "y.npz", forked, {"past": windows, "now": pair["now"][4::3]})
+
+
+def test_flat_lists_in_tables_are_timesteps(tmp_path, model, x, expected):
+    rows = [*x[:5].reshape(5, -1).tolist(), [1.0, 2.0, 3.0], *x[5:].reshape(len(x) - 5, -1).tolist()]
+    write_parquet(tmp_path / "x.parquet", {"x": rows})
+    with pytest.raises(li.InputError, match="row 5: input .*: found 3 numbers, expected 2 for each timestep"):
+        predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy")
+    assert predict_files(model, tmp_path / "x.parquet", tmp_path / "y.npy", on_error="skip").rejected == 1
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_numbers_in_dictionaries(tmp_path, adder):
+    pa = pyarrow()
+    columns = {"a": pa.array([1.5, 2.5, 1.5]).dictionary_encode(), "b": pa.array([1, None, 3]).dictionary_encode()}
+    table = pa.table({**columns, "c": [1, 2, 3]})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    done = predict_files(adder, tmp_path / "x.arrow", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3.5, 7.5] and done.rejected == 1
+
+
+def test_huge_whole_numbers_in_json_lines(tmp_path, adder):
+    huge = 2**70
+    (tmp_path / "x.jsonl").write_text(f"[1, 2, {huge}]\n[1, 2, 1{'0' * 400}]\n[1, 2, 3]\n")
+    done = predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [huge, 6] and done.rejected == 1

@@ -332,4 +332,6 @@ def test_generate():
     seeded = [run(*again, stdin="the work").stdout for _ in range(2)]
     assert seeded[0] == seeded[1] and len(seeded[0]) == len("the work") + 201
     assert run("generate", model, "ÄÄÄ", "--tokenizer", characters).returncode == 2
+    done = run("generate", model, "aÄbÄ", "--tokenizer", characters, "--length", 2)
+    assert done.returncode == 0 and "found 'ä' in the beginning" in done.stderr.lower()
     assert run("generate", model, "a", "--tokenizer", MODELS / "README.md").returncode == 2

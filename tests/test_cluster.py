@@ -242,3 +242,39 @@ def test_series_stay_whole(x):
     parts = [part.part for part in _split(source, model, Settings(), 25_000)]
     assert parts == [(0, 25_000), (25_000, 50_000), (50_000, ROWS)]
     assert [part.part for part in _split(source, model, Settings(window=3), 25_000)] == [None]
+
+
+@pytest.fixture(scope="module")
+def adder():
+    """A model with two inputs, which adds them."""
+    a, b = li.Input((2,), name="a"), li.Input((1,), name="b")
+    model = li.Model([a, b], li.Dense(1, name="sum")(li.Concatenate()([a, b])))
+    model.set_weights([np.ones((3, 1)), np.zeros(1)])
+    return model
+
+
+@pytest.mark.parametrize(("suffix", "parts"), [("npy", 6), ("csv", 2)])
+def test_a_file_for_each_input(tmp_path, adder, no_dask, suffix, parts):
+    """Of npy, ranges of rows; of CSV, whole files."""
+    values = np.arange(1.0, 3001.0).reshape(1000, 3)
+    inputs = {"a": [], "b": []}
+    for number, rows in enumerate((values[:700], values[700:])):
+        for name, part in (("a", rows[:, :2]), ("b", rows[:, 2:])):
+            inputs[name].append(tmp_path / f"{name}{number}.{suffix}")
+            np.save(inputs[name][-1], part) if suffix == "npy" else np.savetxt(inputs[name][-1], part, "%g", ",")
+    given = {"partition_rows": 200, "output_format": "npy"}
+    with pytest.raises(KeyboardInterrupt):
+        predict_on_cluster(adder, inputs, tmp_path / "y", Here(failing=2), **given)
+    done = predict_on_cluster(adder, inputs, tmp_path / "y", Here(), resume=True, **given)
+    found = [np.load(path) for path in sorted((tmp_path / "y").glob("part-*.npy"))]
+    assert len(found) == parts and done.rows == 1000 and done.resumed_at
+    np.testing.assert_array_equal(np.concatenate(found)[:, 0], values.sum(axis=1))
+    manifest = json.loads((tmp_path / "y" / "_manifest.json").read_text())
+    assert manifest["parts"][-1]["source"] == [str(inputs["a"][1]), str(inputs["b"][1])]
+    with pytest.raises(li.InputError, match="expected one number"):
+        predict_on_cluster(adder, {**inputs, "b": inputs["b"][:1]}, tmp_path / "z", Here(), **given)
+    with pytest.raises(li.InputError, match="found more rows than"):
+        swapped = {**inputs, "b": inputs["b"][::-1]}
+        predict_on_cluster(adder, swapped, tmp_path / "z", Here(), **given)
+    with pytest.raises(li.InputError, match="across_files is not for clusters"):
+        predict_on_cluster(adder, inputs, tmp_path / "x", Here(), window=2, across_files=True, **given)

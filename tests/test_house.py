@@ -90,7 +90,7 @@ def test_imports(path):
 
 
 @pytest.mark.parametrize(
-    ("package", "rooms"), [("h5py", {"hdf5", "batch/hdf5.py"}), ("pyarrow", {"batch/tables.py"})]
+    ("package", "rooms"), [("h5py", {"hdf5", "batch/hdf5.py"}), ("pyarrow", {"batch/tables.py", "batch/typed.py"})]
 )
 def test_few_know_a_file_format(package, rooms):
     users = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if package in imports_of(path)}

@@ -176,7 +176,7 @@ def test_interrupted(tmp_path, slow_job, number, status):
 
 def test_two_jobs_at_once(tmp_path, slow_job):
     x, _, _ = slow_job
-    first = start(x, "-o", tmp_path / "y.csv", "--threads", 1)
+    first = start(x, "-o", tmp_path / "y.csv", "--threads", 1, "--batch-size", 4)  # so that it takes its time
     while not (tmp_path / ".y.csv.partial").exists():
         time.sleep(0.01)
     status, errors = finish(start(x, "-o", tmp_path / "y.csv"))
@@ -355,3 +355,59 @@ def test_interrupted_twice(tmp_path, slow_job):
     assert status == 130 and "Traceback" not in errors
     assert finish(start(x, "-o", tmp_path / "y.csv", "--resume"))[0] == 0
     assert (tmp_path / "y.csv").read_bytes() == expected
+
+
+def test_an_output_that_was_taken_away_is_made_again(tmp_path, model, lines, monkeypatch):
+    """The job was killed when its output was in its place, and before it had tidied up."""
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    given = {"on_error": "skip", "resume": True}
+    monkeypatch.setattr(targets.FileTarget, "_remove", lambda self: self._close())
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    expected = (tmp_path / "y.npy").read_bytes()
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    assert done.resumed_at == done.rows == len(lines) - 4
+    monkeypatch.undo()
+    (tmp_path / "y.npy").unlink()
+    done = predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
+    assert (done.resumed_at, done.rows, done.rejected) == (0, len(lines) - 4, 4)
+    assert (tmp_path / "y.npy").read_bytes() == expected
+    assert not (tmp_path / ".y.npy.partial").exists()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "npz", "h5"])
+def test_numbers_that_become_texts_in_the_middle(tmp_path, model, small_pieces, monkeypatch, suffix):
+    """A column beside is of plain numbers until the first row that lacks one."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    monkeypatch.setattr("lstm_infer.batch.tables.READ_ROWS", 50)
+    x = np.random.default_rng(3).normal(size=(600, 24)).astype(np.float32)
+    n = pa.array([None if row in (333, 334, 599) else row for row in range(600)])
+    parquet.write_table(pa.table({"x": x.tolist(), "n": n, "text": n.cast(pa.string())}), tmp_path / "x.parquet")
+    given = {"columns": ["x"], "with_input": ["n", "text"]}
+    predict_files(model, tmp_path / "x.parquet", tmp_path / f"whole.{suffix}", **given)
+    if suffix == "parquet":
+        assert parquet.read_table(tmp_path / "whole.parquet")["n"].combine_chunks().equals(n)
+    write = targets.FileTarget.write
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    for most in range(1, 10):
+        calls = []
+
+        def some(self, results, calls=calls, most=most):
+            if len(calls) == most:
+                self._writer.write(results)  # what the journal does not know of
+                self.save = full
+                raise Killed
+            calls.append(0)
+            write(self, results)
+
+        target = tmp_path / f"y{most}.{suffix}"
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(targets.FileTarget, "write", some)
+            predict_files(model, tmp_path / "x.parquet", target, **given)
+        done = predict_files(model, tmp_path / "x.parquet", target, resume=True, **given)
+        assert 0 < done.resumed_at < done.rows == 600
+        assert content(target) == content(tmp_path / f"whole.{suffix}")

@@ -52,11 +52,18 @@ def test_no_tokenizer(tmp_path, text):
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"padding": "left"}, "found padding='left'"), ({"truncating": 1}, "found truncating=1"),
+    ({"sequences": [[300]], "dtype": "int8"}, "found 300, expected numbers of int8"),
+    ({"sequences": [np.array([1, -1])], "dtype": "uint8"}, "found -1"), ({"value": 2**40}, "of int32"),
+    ({"sequences": [[0.5, np.nan]]}, "found nan"),
     ({"sequences": [1, 2]}, "something else than a list"), ({"sequences": [[1], [[1, 2]]]}, "found steps of shapes"),
 ])  # fmt: skip
 def test_wrong_padding(given, message):
     with pytest.raises(li.InputError, match=message):
         pad_sequences(**{"sequences": [[1]], **given})
+
+
+def test_what_is_cut_may_be_out_of_range():
+    assert pad_sequences([[300, 1]], maxlen=1, dtype="int8").tolist() == [[1]]
 
 
 def test_text_in_files_becomes_ids(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_infer as li
-from lstm_infer.batch import predict_batches, predict_files
+from lstm_infer.batch import predict_batches, predict_files, targets
 from lstm_infer.batch.windows import WindowMaker
 
 RANDOM = np.random.default_rng(11)
@@ -208,3 +208,155 @@ def test_wrong_usage(tmp_path, model, given, message):
     with pytest.raises(li.InputError, match=message):
         predict_files(model, tmp_path / "x.csv", tmp_path / "y.npy", **given)
     assert not (tmp_path / "y.npy").exists()
+
+
+# ---------------------------------------------------------------- rows that cannot be used
+def as_csv(path, rows):
+    write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})
+
+
+def as_records(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def as_parquet(path, rows):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    columns = {n: [None if row[n] == "bad" else row[n] for row in rows] for n in rows[0]}
+    parquet.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 8192])
+@pytest.mark.parametrize("write", [as_csv, as_records, as_parquet])
+def test_a_bad_row_interrupts_the_windows_of_its_group_alone(tmp_path, model, series, write, rows_at_once, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", rows_at_once)
+    monkeypatch.setattr("lstm_infer.batch.tables.READ_ROWS", rows_at_once)
+    values = series[:90].tolist()
+    rows = [{"a": a, "b": b, "g": "xyz"[n % 3], "h": n % 3} for n, (a, b) in enumerate(values)]
+    bad = [30, 31, 45, 89]  # of x, y, x and z
+    for row in bad:
+        rows[row]["a"] = "bad"
+    path = tmp_path / {as_csv: "x.csv", as_records: "x.jsonl", as_parquet: "x.parquet"}[write]
+    write(path, rows)
+    given = {"window": 4, "columns": ["a", "b"], "group_by": ["g", "h"], "on_error": "skip"}
+    assert predict_files(model, path, tmp_path / "y.csv", **given).rejected == len(bad)
+    found = read_csv(tmp_path / "y.csv")
+    expected = {}
+    for group in range(3):
+        run = []
+        for row in range(group, 90, 3):
+            run = [] if row in bad else [*run, row]
+            if len(run) >= 4:
+                expected[row] = model.predict(series[None, run[-4:]])[0, 0]
+    assert [int(row) for row in found["row"]] == sorted(expected)
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), [expected[row] for row in sorted(expected)])
+
+
+def test_a_bad_row_of_no_known_group_interrupts_all(tmp_path, model):
+    lines = ["a,b,g", *(f"{n},1,{'xy'[n % 2]}" for n in range(40))]
+    lines[21] = "1,2"
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    predict_files(model, tmp_path / "x.csv", tmp_path / "y.csv", window=4, group_by="g", on_error="skip")
+    assert [int(row) for row in read_csv(tmp_path / "y.csv")["row"]] == [*range(6, 20), *range(27, 40)]
+
+
+# ---------------------------------------------------------------- records
+def test_json_records_are_columns(tmp_path, model, series):
+    rows = [{"t": f"t{n}", "a": a, "flag": True, "b": b} for n, (a, b) in enumerate(series.tolist())]
+    rows[7]["a"] = 3
+    series = series.copy()
+    series[7, 0] = 3
+    as_records(tmp_path / "x.jsonl", rows)
+    windows, ends = by_hand(series)
+    expected = model.predict(windows)[:, 0]
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.csv", window=WINDOW, columns=["a", "b"], time="t")
+    found = read_csv(tmp_path / "y.csv")
+    assert found["t"] == tuple(f"t{n}" for n in ends)
+    np.testing.assert_array_equal(np.array(found["out"], np.float32), expected)
+    scale = {"b": {"mean": 1, "scale": 2}, "a": {"min": 0, "max": 4}}
+    predict_files(model, tmp_path / "x.jsonl", tmp_path / "y.csv", window=WINDOW, columns=["a", "b"], scale=scale)
+    scaled = np.stack([series[:, 0].astype(float) / 4, (series[:, 1].astype(float) - 1) / 2], axis=1)
+    expected = model.predict(by_hand(scaled.astype(np.float32))[0])[:, 0]
+    np.testing.assert_array_equal(np.array(read_csv(tmp_path / "y.csv")["out"], np.float32), expected)
+
+
+def test_strange_json_records(tmp_path):
+    adder = li.Sequential([li.Input((2,)), li.Dense(1, name="sum")])
+    adder.set_weights([np.ones((2, 1)), np.zeros(1)])
+    rows = [{"a": None, "b": 2}, {"a": 1, "b": 2, "c": 5}, {"b": 4, "a": True}, {"a": [1], "b": 1}, {"a": 1}, [1, 2],
+            {"a": "1", "b": 1}, {"b": 1e3, "a": -1}]  # fmt: skip
+    as_records(tmp_path / "x.jsonl", rows)
+    done = predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [3, 5, 999] and done.rejected == 5
+    rejected = [json.loads(line) for line in (tmp_path / "y.npy.rejected.jsonl").read_text().splitlines()]
+    assert [one["where"] for one in rejected] == ["line 1", "line 4", "line 5", "line 6", "line 7"]
+    assert rejected[1]["reason"] == "member 'a': found [1], expected a number"
+    as_records(tmp_path / "2.jsonl", [{"b": 10, "a": 20}])
+    as_records(tmp_path / "1.jsonl", [{"a": 1, "b": 2}])
+    weighted = li.Sequential([li.Input((2,)), li.Dense(1)])
+    weighted.set_weights([np.array([[1.0], [100.0]]), [0.0]])
+    predict_files(weighted, [tmp_path / "1.jsonl", tmp_path / "2.jsonl"], tmp_path / "y.npy")
+    assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [201, 1020]
+
+
+# ---------------------------------------------------------------- series in several files
+@pytest.fixture
+def days(tmp_path, series):
+    """A series of two groups, whole and in daily files, with rows that cannot be used at the ends of some."""
+    rows = [{"a": a, "b": b, "g": "xy"[n % 5 == 0], "n": n} for n, (a, b) in enumerate(series[:200].tolist())]
+    for row in (38, 39, 40, 77, 149, 199):
+        rows[row]["a"] = "bad"
+    (tmp_path / "days").mkdir()
+    for number, (first, last) in enumerate([(0, 40), (40, 41), (41, 43), (43, 150), (150, 200)]):
+        as_csv(tmp_path / "days" / f"{number}.csv", rows[first:last])
+    as_csv(tmp_path / "whole.csv", rows)
+    return tmp_path
+
+
+DAILY = {"window": WINDOW, "columns": ["a", "b"], "time": "n", "on_error": "skip", "index": False}
+
+
+@pytest.mark.parametrize("group_by", [(), "g"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_windows_across_files(days, model, stride, group_by):
+    given = {**DAILY, "stride": stride, "group_by": group_by}
+    predict_files(model, days / "whole.csv", days / "whole.y.csv", **given)
+    predict_files(model, days / "days", days / "y.csv", across_files=True, **given)
+    assert (days / "y.csv").read_bytes() == (days / "whole.y.csv").read_bytes()
+    predict_files(model, days / "days", days / "y.csv", **given)
+    assert len(read_csv(days / "y.csv")["n"]) < len(read_csv(days / "whole.y.csv")["n"])
+
+
+def test_windows_across_files_resume(days, model, monkeypatch):
+    monkeypatch.setattr("lstm_infer.batch.feed.FEW_ROWS", 1)
+    monkeypatch.setattr("lstm_infer.batch.delimited.ROWS", 10)
+    monkeypatch.setattr(targets, "SECONDS", 0.0)
+    given = {**DAILY, "across_files": True, "group_by": "g"}
+    predict_files(model, days / "days", days / "whole.csv", **given)
+    write = targets.FileTarget.write
+    for most in range(1, 20, 2):
+        calls = []
+
+        def some(self, results, calls=calls, most=most):
+            calls.append(0)
+            if len(calls) > most:
+                raise OSError(28, "No space left on device")
+            write(self, results)
+
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+            patch.setattr(targets.FileTarget, "write", some)
+            predict_files(model, days / "days", days / "y.csv", **given)
+        done = predict_files(model, days / "days", days / "y.csv", resume=True, **given)
+        assert done.resumed_at or most < 5
+        assert (days / "y.csv").read_bytes() == (days / "whole.csv").read_bytes()
+        (days / "y.csv").unlink()
+
+
+def test_files_of_one_series_have_the_same_columns(tmp_path, model, series):
+    np.save(tmp_path / "1.npy", series)
+    np.save(tmp_path / "2.npy", series[:, :1])
+    with pytest.raises(li.InputError, match="2.npy: found 1 numbers a row, expected 2"):
+        predict_files(model, tmp_path, tmp_path / "y.csv", window=3, across_files=True)
+    with pytest.raises(li.InputError, match="across_files is for windows"):
+        predict_files(model, tmp_path, tmp_path / "y.csv", across_files=True)

@@ -63,6 +63,23 @@ class Ragged:
         return array
 
 
+class Typed(str):
+    """What a cell of a table says, as a text that knows its type there.
+
+    Attributes
+    ----------
+    arrow : str
+        The type, as ``typed`` writes it down.
+    is_null : bool
+        Whether there was nothing in the cell.
+    is_json : bool
+        Whether the text is a number or a truth value of JSON.
+    """
+
+    __slots__ = ()
+    arrow, is_null, is_json = None, False, False
+
+
 class Rejected(NamedTuple):
     """A row that could not be used.
 
@@ -76,6 +93,8 @@ class Rejected(NamedTuple):
     reason : str
     text : str or None
         What it holds, if that is text.
+    others : dict or None
+        By name, what it says in the columns that are no numbers of an input, if they are known.
     """
 
     source: str
@@ -83,6 +102,7 @@ class Rejected(NamedTuple):
     where: str
     reason: str
     text: str | None = None
+    others: dict | None = None
 
 
 class Block(NamedTuple):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from .feed import Feed
+from .feed import Feed, by_input, of_one
 from .job import Done, Stopped, loaded, predict_sources
 from .journal import PARTS, digest, identity, sync_folder
 from .plan import plan
@@ -28,6 +28,8 @@ PARTITION_ROWS = 1 << 17
 MANIFEST = "_manifest.json"
 JOB = "_job.json"
 """With a mark that readers of datasets know: such names are no data."""
+BY_ROWS = ("npy", "h5")
+"""Formats whose parts are ranges of rows: those of several files go together."""
 SMALL = 1 << 20
 """Bytes of a pickled model up to which it travels with every task."""
 
@@ -41,8 +43,9 @@ def predict_on_cluster(
     ----------
     model : Model
         One from a file travels by the file's name, so all machines need the file; any other one with its weights.
-    inputs : path or list of paths
-        As `predict_files` takes them; on a file system that all machines share.
+    inputs : path, list of paths, or dict of them by input name
+        As `predict_files` takes them; on a file system that all machines share. Of a dict, the first files of all
+        inputs hold the same rows, so do the second ones, and so on.
     output : path
         A folder, new or empty: it gets a file for every partition, in order (``part-00000.npy``), and last
         ``_manifest.json``. Of parquet such a folder is one dataset. With ``resume=True``, that of a job that was
@@ -71,12 +74,13 @@ def predict_on_cluster(
     client, is_ours = _connect(cluster)
     try:
         checked = Settings(**{**settings, "output_format": settings.get("output_format") or "parquet"})
+        if checked.across_files:
+            raise InputError("across_files is not for clusters: each file is a part of its own")
         if checked.rejected:
             raise InputError("rejected is not for clusters: rejected rows are written beside each part")
-        sources = [source for path in _paths(inputs) for source in find(path, checked.input_format)]
-        Feed(model, sources[:1], loaded(checked)).close()  # what is wrong is found here
-        parts = [part for source in sources for part in _split(source, model, checked, partition_rows)]
-        about = {**identity(model, sources, checked), "parts": json.loads(json.dumps([part.part for part in parts]))}
+        sources, parts = _parts(model, inputs, checked, partition_rows)
+        pieces = [[source.part for source in part] for part in parts]
+        about = {**identity(model, sources, checked), "parts": json.loads(json.dumps(pieces))}
         folder = _folder(output, about, checked.resume)
         results = _run(client, model, parts, folder, checked, make(progress, 0), kept)
     finally:
@@ -111,14 +115,44 @@ def _paths(inputs):
     return paths
 
 
-def _split(source, model, settings, partition_rows):
-    """Return a source as one or several."""
+def _parts(model, inputs, settings, partition_rows):
+    """Return all sources, and the partitions: lists of a source, or of one for each input."""
+    if not isinstance(inputs, dict):
+        sources = [source for path in _paths(inputs) for source in find(path, settings.input_format)]
+        Feed(model, sources[:1], loaded(settings)).close()  # what is wrong is found here
+        split = [_split(source, model, settings, partition_rows) for source in sources]
+        return sources, [[part] for parts in split for part in parts]
+    for paths in inputs.values():
+        _paths(paths)
+    found = by_input(model, inputs, settings)
+    counts = {name: len(sources) for name, sources in found.items()}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"found numbers of files {counts}, expected one number: a cluster takes a file of each input")
+    Feed(model, {name: sources[:1] for name, sources in found.items()}, loaded(settings)).close()
+    parts = []
+    for sources in zip(*found.values(), strict=True):
+        split = [
+            _split(source, model, settings, partition_rows, [tensor])
+            for source, tensor in zip(sources, model.inputs, strict=True)
+        ]
+        same = all([part.part for part in parts] == [part.part for part in split[0]] for parts in split)
+        if not (same and all(source.format in BY_ROWS for source in sources)):
+            split = [[source._replace(path=os.path.abspath(source.path))] for source in sources]
+        parts += [list(part) for part in zip(*split, strict=True)]
+    return [source for sources in found.values() for source in sources], parts
+
+
+def _split(source, model, settings, partition_rows, tensors=None):
+    """Return a source of some of the model's inputs, or of all, as one or several."""
     source = source._replace(path=os.path.abspath(source.path))
     if settings.window or model.is_stateful:
         return [source]
     reader = open_source(source, settings)
     try:
-        wanted = plan(model.inputs, reader, settings).wanted(model.inputs)
+        if tensors is not None:
+            settings = of_one(settings, reader)
+        tensors = tensors or model.inputs
+        wanted = plan(tensors, reader, settings).wanted(tensors)
         return [source._replace(part=part) for part in reader.parts(wanted, partition_rows)]
     finally:
         reader.close()
@@ -185,7 +219,8 @@ def _run(client, model, parts, folder, settings, shown, kept):
     place = {}
     for number, (part, target) in enumerate(zip(parts, targets, strict=True)):
         if number not in done:
-            place[client.submit(_partition, data, key, tuple(part), target, given, pure=False, retries=0)] = number
+            part = [tuple(source) for source in part]
+            place[client.submit(_partition, data, key, part, target, given, pure=False, retries=0)] = number
     rows = sum(result["rows"] for result in done.values())
     try:
         for future in as_completed(list(place)):
@@ -205,19 +240,21 @@ def _run(client, model, parts, folder, settings, shown, kept):
 _models, _loading = {}, threading.Lock()
 
 
-def _partition(data, key, source, target, settings):
+def _partition(data, key, part, target, settings):
     """Compute one partition, on a worker."""
     with _loading:
         model = _models.get(key)
         if model is None:
             _models.clear()
             model = _models[key] = pickle.loads(data)
-    source = Source(*source)
-    done = predict_sources(model, [source], target, Settings(**settings))
+    part = [Source(*source) for source in part]
+    inputs = part if len(part) == 1 else {name: [one] for name, one in zip(model.input_names, part, strict=True)}
+    done = predict_sources(model, inputs, target, Settings(**settings))
     rejected = os.path.basename(done.rejected_file) if done.rejected_file else None
+    sources, pieces = [str(source) for source in part], [source.part for source in part]
     result = {
-        "file": os.path.basename(target), "source": str(source), "part": source.part, "rows": done.rows,
-        "rejected": done.rejected, "rejected_file": rejected,
+        "file": os.path.basename(target), "source": sources[0] if len(part) == 1 else sources, "part": pieces[0],
+        "rows": done.rows, "rejected": done.rejected, "rejected_file": rejected,
     }  # fmt: skip
     _write(_note(target), result)
     return result

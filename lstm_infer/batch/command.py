@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   lstm-infer predict model.h5 'days/*.csv.gz' -o predictions.parquet --index --with-input station
   lstm-infer predict model.h5 sensors.csv --window 60 --columns temperature,humidity \\
       --group-by sensor_id --time timestamp --scale scaling.json -o forecast.csv
+  lstm-infer predict model.h5 days/ --window 60 --across-files --time timestamp -o forecast.parquet
   lstm-infer predict model.keras sequences.jsonl -o classes.jsonl --argmax
   lstm-infer predict model.keras reviews.csv --tokenizer tokenizer.json --text review --with-input id -o sentiment.csv
   lstm-infer predict model.h5 past=past.npy now=now.npy -o predictions.npz
@@ -50,10 +51,14 @@ def add_arguments(command):
 def _add_tables(group):
     text = "columns of an input, by name or place; 0-23 is a range"
     group.add_argument("--columns", metavar="[NAME=]A,B", action="append", help=text)
-    group.add_argument("--header", action=argparse.BooleanOptionalAction, help="whether a CSV has one; looked at")
+    text = "whether a CSV begins with names; unless given, it does if no cell of its first line begins like a number"
+    group.add_argument("--header", action=argparse.BooleanOptionalAction, help=text)
     group.add_argument("--delimiter", metavar="CHAR", help="of CSV; found in the first line")
-    group.add_argument("--window", type=positive, metavar="N", help="predict for every window of N rows of one file")
+    text = "predict for every window of N rows of one file (or --across-files)"
+    group.add_argument("--window", type=positive, metavar="N", help=text)
     group.add_argument("--stride", type=positive, metavar="N", default=1, help="rows between windows (1)")
+    text = "windows go on from each file to the next, in the order given; of a folder or glob, by name"
+    group.add_argument("--across-files", action="store_true", help=text)
     group.add_argument("--group-by", metavar="A,B", help="windows of one group each; groups may be interleaved")
     group.add_argument("--time", metavar="COLUMN", help="write this column (of a window: its last row's) beside")
     group.add_argument("--scale", metavar="FILE", help="JSON: mean and scale, or min and max, by column or in order")
@@ -90,9 +95,9 @@ def _add_manners(group):
 
 
 SETTINGS = (
-    "input_format", "output_format", "header", "delimiter", "window", "stride", "time", "scale", "unscale", "lengths",
-    "pad_value", "max_length", "padding", "truncating", "tokenizer", "text", "argmax", "round", "index", "output_dtype",
-    "batch_size", "threads", "on_error", "rejected", "resume",
+    "input_format", "output_format", "header", "delimiter", "window", "stride", "across_files", "time", "scale",
+    "unscale", "lengths", "pad_value", "max_length", "padding", "truncating", "tokenizer", "text", "argmax", "round",
+    "index", "output_dtype", "batch_size", "threads", "on_error", "rejected", "resume",
 )  # fmt: skip
 """The arguments that are settings as they are."""
 

@@ -7,9 +7,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..layers import RNN, Bidirectional, InputLayer
+from ..layers.sequences import ROWS_EACH
 from ..layers.structure import flatten
-from ..model import Model
+from ..model import Model, check_threads
 from .block import BLOCK_BYTES, Ragged, Rejected, as_ragged, join
+from .pipeline import Pool
 
 OUTPUT_BYTES = 4 * BLOCK_BYTES
 """Bytes of predictions that are computed at once."""
@@ -58,21 +60,57 @@ class Computer:
 
     def __init__(self, model, settings):
         self._model, self._settings = model, settings
+        self._threads = model.threads if settings.threads is None else check_threads(settings.threads)
         self._padding = None  # whether rows of different length may be computed together; looked at when there are any
         self._has_computed = False
 
-    def results(self, samples):
-        """Yield `Results`, of as many samples at once as memory allows."""
-        rows = len(samples.rows)
+    def pool(self):
+        """Return the threads for `begin`: in a stateful model one row after the other has its turn."""
+        return Pool(1 if self._model.is_stateful else self._threads)
+
+    def begin(self, samples, pool):
+        """Return the calls that compute samples: pieces that memory allows, one for every thread if there are enough.
+
+        A thread that is through with its piece goes on with one of the samples that come next, and waits for nobody.
+        """
+        rows, threads = len(samples.rows), self._threads
+        if self._padding is None and any(isinstance(column, Ragged) for column in samples.inputs.values()):
+            self._padding = padding_is_harmless(self._model)
         step = rows if self._model.is_stateful else self._step(samples)
-        for first in range(0, max(1, rows), max(1, step)):
-            yield self._result(samples.take(slice(first, min(rows, first + step))))
+        if threads > 1 and not self._model.is_stateful and rows >= ROWS_EACH * threads:
+            each = -(-rows // threads)
+            step, threads = min(step, -(-each // self._batch) * self._batch), 1
+        pieces = [slice(first, min(rows, first + step)) for first in range(0, max(1, rows), max(1, step))]
+        return [pool.submit(self._result, samples.take(piece), threads) for piece in pieces]
+
+    @property
+    def _batch(self):
+        return self._settings.batch_size or 1
+
+    def results(self, calls):
+        """Yield the `Results` of calls, in their order.
+
+        Raises
+        ------
+        InputError
+            Of the first samples, none fits the model.
+        """
+        waiting = []
+        for call in calls:
+            waiting.append(call.wait())
+            self._has_computed = self._has_computed or waiting[-1].rows > 0
+            if self._has_computed:
+                yield from waiting
+                waiting = []
+        for first in [one for results in waiting for one in results.rejected[results.read_rejected :]][:1]:
+            raise InputError(f"{first.source}: found no row that fits: {first.reason}")
+        yield from waiting
 
     def empty(self):
         """Return the `Results` of no samples at all."""
         shapes = [[1 if n is None else n for n in tensor.shape[1:]] for tensor in self._model.inputs]
         zeros = [np.zeros((1, *s), t.dtype) for s, t in zip(shapes, self._model.inputs, strict=True)]
-        outputs = [array[:0] for array in self._call(zeros, None)]
+        outputs = [array[:0] for array in self._call(zeros, None, self._threads)]
         return Results([self._finished(array) for array in outputs], {}, [], 0, 0)
 
     # ------------------------------------------------------------ how much at once
@@ -85,34 +123,31 @@ class Computer:
         return min(ROWS, max(few, OUTPUT_BYTES // max(1, size)))
 
     # ------------------------------------------------------------ predictions
-    def _result(self, samples):
+    def _result(self, samples, threads):
         inputs = list(samples.inputs.values())
         rows = len(samples.rows)
         if not rows:
             return Results([], {}, samples.rejected, 0, len(samples.rejected))
-        good, outputs, bad = self._try(inputs, samples.lengths, np.arange(rows), samples)
-        self._has_computed = self._has_computed or len(good) > 0
+        good, outputs, bad = self._try(inputs, samples.lengths, np.arange(rows), samples, threads)
         beside = samples.beside
         if bad:
             beside = {name: column[good] for name, column in beside.items()}
         outputs = [self._finished(output) for output in outputs]
         return Results(outputs, beside, [*samples.rejected, *bad], rows, len(samples.rejected))
 
-    def _try(self, inputs, lengths, rows, samples):
+    def _try(self, inputs, lengths, rows, samples, threads):
         """Return the rows that could be computed, their outputs, and what was wrong with the others."""
         try:
             some = inputs if len(rows) == len(samples.rows) else [column[rows] for column in inputs]
             those = lengths if lengths is None or len(rows) == len(lengths) else lengths[rows]
-            return rows, self._predict(some, those), []
+            return rows, self._predict(some, those, threads), []
         except InputError as error:
             if len(rows) == 1:
                 return rows[:0], [], [self._blame(int(rows[0]), samples, error)]
             if self._model.is_stateful:
                 raise
-        halves = [self._try(inputs, lengths, half, samples) for half in np.array_split(rows, 2)]
+        halves = [self._try(inputs, lengths, half, samples, threads) for half in np.array_split(rows, 2)]
         good = np.concatenate([half[0] for half in halves])
-        if len(good) == 0 and len(rows) == len(samples.rows) and not self._has_computed:
-            raise InputError(f"{halves[0][2][0].source}: found no row that fits: {halves[0][2][0].reason}")
         parts = [half[1] for half in halves if len(half[0])]
         outputs = [join(list(columns)) for columns in zip(*parts, strict=True)]
         return good, outputs, [*halves[0][2], *halves[1][2]]
@@ -123,36 +158,34 @@ class Computer:
             raise InputError(f"{source}, row {row}: {error}") from None
         return Rejected(source, row, f"row {row}", str(error))
 
-    def _predict(self, inputs, lengths):
+    def _predict(self, inputs, lengths, threads):
         """Return the outputs of columns, in their order."""
         if not any(isinstance(column, Ragged) for column in inputs):
-            return self._call(inputs, lengths)
-        return self._predict_ragged(inputs)
+            return self._call(inputs, lengths, threads)
+        return self._predict_ragged(inputs, threads)
 
-    def _call(self, inputs, lengths):
+    def _call(self, inputs, lengths, threads):
         names = self._model.input_names
         given = dict(zip(names, inputs, strict=True)) if len(inputs) > 1 else inputs[0]
         if lengths is not None and len(inputs) > 1:
             lengths = {tensor.name: lengths for tensor in self._model.inputs if _temporal(tensor)}
         batch_size = self._settings.batch_size
-        found = self._model.predict(given, batch_size, 0, lengths=lengths, threads=self._settings.threads)
+        found = self._model.predict(given, batch_size, 0, lengths=lengths, threads=threads)
         return flatten(found)
 
     # ------------------------------------------------------------ rows of different length
-    def _predict_ragged(self, inputs):
+    def _predict_ragged(self, inputs, threads):
         """Compute rows in groups of about equal length, and put them back in order."""
         ragged = next(column for column in inputs if isinstance(column, Ragged))
         same = all((c.lengths == ragged.lengths).all() for c in inputs if isinstance(c, Ragged))
-        if self._padding is None:
-            self._padding = padding_is_harmless(self._model)
         parts, places = [], []
         for rows in _groups(inputs, ragged.lengths, self._padding and same):
-            parts.append(self._group([column[rows] for column in inputs]))
+            parts.append(self._group([column[rows] for column in inputs], threads))
             places.append(rows)
         back = np.argsort(np.concatenate(places))
         return [_in_order(list(outputs), back) for outputs in zip(*parts, strict=True)]
 
-    def _group(self, inputs):
+    def _group(self, inputs, threads):
         """Compute rows that are padded to the longest of them; what the padding gave is cut off again."""
         lengths = next(column.lengths for column in inputs if isinstance(column, Ragged))
         equal = all((c.lengths == c.lengths[0]).all() for c in inputs if isinstance(c, Ragged))
@@ -162,9 +195,9 @@ class Computer:
             for column in inputs
         ]
         if equal:
-            return self._call(padded, None)
+            return self._call(padded, None, threads)
         given = {t.name: lengths for t, c in zip(self._model.inputs, inputs, strict=True) if isinstance(c, Ragged)}
-        outputs = self._call(padded, given if len(inputs) > 1 else lengths)
+        outputs = self._call(padded, given if len(inputs) > 1 else lengths, threads)
         return [
             _trimmed(y, lengths) if _temporal(t) and t.shape[1] is None and y.shape[1] == longest else y
             for y, t in zip(outputs, self._model.outputs, strict=True)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 
 import numpy as np
 
@@ -13,6 +14,8 @@ ROWS = 1 << 13
 """Rows of a block, at most."""
 LONG_ROW = 1 << 17
 """Bytes of a row from which newlines in it tell that a quote was not closed; Python's csv has this limit for a cell."""
+HEAD = 1 << 12
+"""Bytes that tell text from other things."""
 NUMBER = re.compile(r"\s*[-+]?(\.?\d|(nan|inf|infinity)\s*$)", re.IGNORECASE)
 MARKS = b"\t;,"
 BOM = b"\xef\xbb\xbf"
@@ -31,6 +34,8 @@ class CsvReader(Reader):
         super().__init__(source, settings)
         self._file = open_bytes(source)
         self._text = self._more(b"")
+        if b"\0" in self._text[:HEAD]:
+            raise self.broken("it holds bytes that are no text; its format may be another one, or its encoding")
         self._offset = len(BOM) * self._text.startswith(BOM)
         self._text = self._text[self._offset :]
         first = self._first_line()
@@ -39,6 +44,9 @@ class CsvReader(Reader):
         has_header = settings.header
         if has_header is None:
             has_header = not any(NUMBER.match(cell) for cell in cells)
+            if len(cells) > 1 and cells == [str(n) for n in range(len(cells))]:  # names that pandas gives
+                found = f"{source}: the first row is 0 to {len(cells) - 1} and read as data"
+                warnings.warn(f"{found}: say --header if these are names, else --no-header", stacklevel=2)
         self.names = _unique(cells) if has_header else [str(n) for n in range(len(cells))]
         self.has_header = has_header and bool(cells)
 
@@ -47,7 +55,7 @@ class CsvReader(Reader):
         try:
             return text + read_fully(self._file, BLOCK_BYTES)
         except (EOFError, OSError) as error:
-            if self.source.gzipped:  # gzip.BadGzipFile is an OSError, too
+            if self.is_gzipped:  # gzip.BadGzipFile is an OSError, too
                 raise self.broken(error) from None
             raise
 
@@ -85,7 +93,7 @@ class CsvReader(Reader):
             to_skip = to_skip if begin <= self._offset else 0
         with self._file:
             for text, _, count, line in self._parsed(parser, first):
-                rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip)
+                rejected, kept = self._check(parser, text, count, row - to_skip, line, to_skip, wanted)
                 columns, texts = parser.columns(text, kept, wanted)
                 if len(kept) or rejected:
                     yield Block(str(self.source), columns, kept + (row - to_skip), rejected, texts)
@@ -135,7 +143,7 @@ class CsvReader(Reader):
         end = text.index(b"\n", at if first < 0 else parser.rows[0, 0]) + 1
         return parser.parse(np.frombuffer(text[:end], np.uint8), at, True, self._delimiter)
 
-    def _check(self, parser, text, count, row, line, to_skip):
+    def _check(self, parser, text, count, row, line, to_skip, wanted):
         """Return what is wrong with the first `count` rows of `parser`, and those that are right."""
         reasons = parser.read_odd(text, count)
         for place in np.flatnonzero(parser.rows[:count, 3] != parser.fields).tolist():
@@ -145,10 +153,11 @@ class CsvReader(Reader):
             reasons.pop(0, None)
         rejected = []
         for place in sorted(reasons):
-            begin, end, before, _ = parser.rows[place].tolist()
+            begin, end, before, fields = parser.rows[place].tolist()
             held = text[begin:end].decode("utf-8", "replace")
             where = f"line {line + before}"
-            rejected.append(Rejected(str(self.source), row + place, where, reasons[place], held))
+            others = parser.others(text, place, wanted) if fields == parser.fields else None
+            rejected.append(Rejected(str(self.source), row + place, where, reasons[place], held, others))
         keep = np.ones(count, bool)
         keep[list(reasons)] = False
         keep[:to_skip] = False
@@ -206,6 +215,11 @@ class _Parser:
             column = np.array(self._texts(text, *self._spans[kept, place].T.tolist()), object)
             (texts if name in columns else columns)[name] = column
         return columns, texts
+
+    def others(self, text, place, wanted):
+        """Return the texts of one row by name."""
+        spans = zip(wanted.others, self._spans[place].tolist(), strict=True)
+        return {name: self._texts(text, [begin], [end])[0] for name, (begin, end) in spans}
 
     def _texts(self, text, begins, ends):
         held = text[begins[0] : ends[-1]] if begins else b""

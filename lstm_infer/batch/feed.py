@@ -1,5 +1,6 @@
 """All sources of a job as one stream of `Samples`, in an order that never changes."""
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -48,7 +49,7 @@ class Feed:
 
     def _find(self, model, inputs, settings):
         if isinstance(inputs, dict):
-            self._by_input = _by_input(model, inputs, settings)
+            self._by_input = by_input(model, inputs, settings)
             self.sources = [source for sources in self._by_input.values() for source in sources]
             self._open_all()
             return
@@ -60,7 +61,7 @@ class Feed:
             self._first = self._opened(self.sources[0]) if self.sources else None
         else:
             self.sources = []
-            self._first = self._planned(IterableReader(inputs, settings), model.inputs)
+            self._first = self._planned(IterableReader(inputs, settings, model.inputs), model.inputs)
 
     def fraction(self):
         """Return how much has been read, from 0 to 1; None where nobody knows."""
@@ -90,20 +91,22 @@ class Feed:
         for reader in self._readers:
             reader.close()
 
-    def _planned(self, reader, tensors):
+    def _planned(self, reader, tensors, settings=None):
         self._readers = [*(one for one in self._readers if not one.is_done), reader]
-        return reader, plan(tensors, reader, self._settings)
+        return reader, plan(tensors, reader, settings or self._settings)
 
     def _samples(self):
         if self._first is None:
             return
         rest = (self._opened(source) for source in self.sources[1:])
+        assembler = None
         for reader, its_plan in itertools.chain([self._first], rest):
             self._reader = reader
+            assembler = _assembler(assembler, self._model.inputs, its_plan, self._settings)
             blocks = reader.blocks(its_plan.wanted(self._model.inputs))
             if self._settings.on_error == "fail":
                 blocks = _failing(blocks)
-            for samples in Assembler(self._model.inputs, its_plan, self._settings).samples(blocks):
+            for samples in assembler.samples(blocks):
                 yield self._with_source(samples)
             reader.is_done = True
             self._done += 1
@@ -122,17 +125,35 @@ class Feed:
         tensors = {tensor.name: tensor for tensor in self._model.inputs}
         for name, sources in self._by_input.items():
             self._streams.append(self._stream(sources, tensors[name]))
+        names = {name for reader in self._readers for name in reader.names or ()}
+        for column in filter(None, [self._settings.time, *self._settings.with_input]):
+            if column not in names:
+                raise InputError(f"found no column {column!r} in the files of any input, only {sorted(names)[:20]}")
 
     def _stream(self, sources, tensor):
+        assembler = None
+
         def opened(source):
-            reader, its_plan = self._planned(open_source(source, self._settings), [tensor])
+            nonlocal assembler
+            reader = open_source(source, self._settings)
+            settings = of_one(self._settings, reader)
+            its_plan = self._planned(reader, [tensor], settings)[1]
             blocks = reader.blocks(its_plan.wanted([tensor]))
             if self._settings.on_error == "fail":
                 blocks = _failing(blocks)
-            return blocks, Assembler([tensor], its_plan, self._settings).samples
+            assembler = _assembler(assembler, [tensor], its_plan, settings, len(self._model.inputs))
+            return blocks, assembler.samples
 
         first = opened(sources[0])  # now: so that what is wrong with it is found before the work
         return Stream([lambda: first, *(functools.partial(opened, source) for source in sources[1:])])
+
+
+def _assembler(before, tensors, its_plan, settings, inputs=None):
+    """Return the `Assembler` for a source: the one of the source before, where the rows go on."""
+    if before is None or not settings.across_files:
+        return Assembler(tensors, its_plan, settings, inputs)
+    before.go_on(its_plan)
+    return before
 
 
 def _are_paths(inputs):
@@ -143,14 +164,22 @@ def _sources(path, settings):
     return [path] if isinstance(path, Source) else find(path, settings.input_format)
 
 
-def _by_input(model, inputs, settings):
+def by_input(model, inputs, settings):
+    """Return the sources of every input of a model, a dict of lists."""
     names = model.input_names
     renamed = {f"input_{n}": name for n, name in enumerate(names)}
     found = {renamed.get(name, name) if name not in names else name: paths for name, paths in inputs.items()}
     if set(found) != set(names):
         raise InputError(f"found inputs {sorted(inputs)}, expected {names}")
     listed = {name: [found[name]] if isinstance(found[name], (str, os.PathLike)) else found[name] for name in names}
-    return {name: [source for path in listed[name] for source in find(path, settings.input_format)] for name in names}
+    return {name: [source for path in listed[name] for source in _sources(path, settings)] for name in names}
+
+
+def of_one(settings, reader):
+    """Return the settings for the source of one input of several, which may hold some of the columns beside."""
+    held = reader.names or ()
+    time = settings.time if settings.time in held else None
+    return dataclasses.replace(settings, time=time, with_input=[n for n in settings.with_input if n in held])
 
 
 def _failing(stream):
@@ -182,6 +211,8 @@ def _alike(first, second):
     """Whether samples may be put together: rows of equal shape, or the same kind of ragged ones."""
     if first.beside.keys() != second.beside.keys() or (first.lengths is None) != (second.lengths is None):
         return False
+    if any((first.beside[name].dtype == object) != (column.dtype == object) for name, column in second.beside.items()):
+        return False  # numbers, of which some may be missing in the second
     pairs = zip(first.inputs.values(), second.inputs.values(), strict=True)
     return all(
         isinstance(a, Ragged) == isinstance(b, Ragged)
@@ -223,14 +254,20 @@ def skipping(stream, samples, rejected):
 
 # ---------------------------------------------------------------- Python's own
 class IterableReader(Reader):
-    """Batches that Python code makes: an array, a dict of arrays by name, or a list of arrays of different length."""
+    """Batches that Python code makes: an array, a dict of arrays by name, or a list of arrays of different length.
 
-    def __init__(self, batches, settings):
+    For a model with several inputs also a list of arrays in the model's order.
+    """
+
+    def __init__(self, batches, settings, tensors):
         super().__init__(Source("batch", "npy"), settings)
-        self._batches = iter(batches)
+        try:
+            self._batches = iter(batches)
+        except TypeError:
+            raise InputError(f"found {type(batches).__name__}, expected paths or an iterable of batches") from None
+        self._batches = map(functools.partial(_by_name, tensors), self._batches)
         self._first = next(self._batches, None)
-        first = self._first
-        self.names = list(first) if isinstance(first, dict) else None
+        self.names = None if self._first is None or "" in self._first else list(self._first)
 
     def fraction(self):
         return None
@@ -238,7 +275,7 @@ class IterableReader(Reader):
     def blocks(self, wanted):
         row = 0
         for batch in itertools.chain([] if self._first is None else [self._first], self._batches):
-            columns = {n: _column(v) for n, v in (batch if isinstance(batch, dict) else {"": batch}).items()}
+            columns = {name: _column(values, name) for name, values in batch.items()}
             missing = [name for name in (*wanted.numbers, *wanted.others) if name not in columns]
             if missing:
                 raise InputError(f"found a batch of {sorted(columns)}, expected {missing[0]!r}")
@@ -249,7 +286,27 @@ class IterableReader(Reader):
             row += max(rows)
 
 
-def _column(value):
+def _by_name(tensors, batch):
+    """Return the columns of a batch by name; "" is that of an array alone."""
+    if isinstance(batch, dict):
+        return batch
+    if isinstance(batch, (list, tuple)):
+        names = [tensor.name for tensor in tensors]
+        if len(names) > 1 and len(batch) != len(names):
+            raise InputError(f"found a batch of {len(batch)} arrays, expected one for each of {names}")
+        if len(names) > 1:
+            return dict(zip(names, batch, strict=True))
+        if len(batch) == 1 and getattr(batch[0], "ndim", 0) == len(tensors[0].shape):
+            return {"": batch[0]}
+    elif np.ndim(batch) == 0:
+        raise InputError(f"found a batch of {type(batch).__name__}, expected an array, or a list or dict of them")
+    return {"": batch}
+
+
+def _column(value, name):
+    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
+        found = f"found {type(value).__name__} in a batch{f' for {name!r}' if name else ''}"
+        raise InputError(f"{found}, expected an array")
     if isinstance(value, (list, tuple)) and len({np.shape(row) for row in value}) > 1:
         return Ragged.of([np.asarray(row) for row in value])
     array = np.asarray(value)

@@ -109,5 +109,5 @@ def write(path, columns):
                     for n, row in enumerate(part, first):
                         dataset[n] = row.reshape(-1)
                 elif last > first:
-                    dataset[first:last] = part
+                    dataset[first:last] = part if kind == "array" else [text or "" for text in part.tolist()]
                 first = last

@@ -1,8 +1,8 @@
 """A job: reading, computing and writing at once, in constant memory.
 
-Three threads, each a few pieces ahead of the next: one reads and makes inputs, one computes (and hires the engine's
-threads), one writes. Pieces come in one order that depends on the data alone, so a job that goes on can leave out
-exactly what the one before it has written; and the engine gives a row the same bits in any company.
+One thread reads and makes inputs, some compute, one writes; each is a few pieces ahead of the next. Pieces are written
+in one order that depends on the data alone, so a job that goes on can leave out exactly what the one before it has
+written; and the engine gives a row the same bits in any company.
 """
 
 import dataclasses
@@ -193,14 +193,11 @@ def predict_batches(model, batches, **settings):
     stop = threading.Event()
     computer = Computer(model, settings)
 
-    def computed(samples):
-        for one in samples:
-            yield list(computer.results(one))
-
     feed = Feed(model, batches, settings, coalesce=False)
+    pool = computer.pool()
     try:
-        for results in ahead(computed(ahead(feed.samples(), stop, abandon=True)), stop):
-            found = [result.outputs for result in results if result.rows]
+        for calls in ahead(_begun(computer, feed.samples(), pool), stop, abandon=True):
+            found = [result.outputs for result in computer.results(calls) if result.rows]
             if found:
                 outputs = [join(list(columns)) for columns in zip(*found, strict=True)]
             else:
@@ -208,6 +205,7 @@ def predict_batches(model, batches, **settings):
             yield pack_like(model.output, [list(y) if hasattr(y, "lengths") else y for y in outputs])
     finally:
         stop.set()
+        pool.close()
         feed.close()
 
 
@@ -272,6 +270,15 @@ def _check_paths(model, sources, output, settings):
         written[path] = use
 
 
+def _begun(computer, stream, pool):
+    """Yield the calls that compute samples, as soon as they are begun."""
+    try:
+        for samples in stream:
+            yield computer.begin(samples, pool)
+    finally:
+        stream.close()
+
+
 def _run(model, feed, target, settings, shown, memory):
     """Read, compute and write; a signal that comes meanwhile is heeded after the pieces that are begun."""
     stop = threading.Event()
@@ -282,15 +289,17 @@ def _run(model, feed, target, settings, shown, memory):
     at = target.progress
     samples = skipping(samples, at.samples, at.read_rejected)
 
-    def computed():
-        for one in ahead(samples, stop, abandon=True):
-            yield from computer.results(one)
+    pool = computer.pool()
 
     def write():
-        for results in ahead(computed(), stop):
-            target.write(results)
-            memory.look()
-            shown.update(at.rows, feed.fraction())
+        try:
+            for calls in ahead(_begun(computer, samples, pool), stop, abandon=True):
+                for results in computer.results(calls):
+                    target.write(results)
+                    memory.look()
+                    shown.update(at.rows, feed.fraction())
+        finally:
+            pool.close()
 
     writing = Apart(write)
     try:

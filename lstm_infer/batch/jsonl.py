@@ -1,4 +1,7 @@
-"""JSON lines: a row per line, an array of numbers (nested as the input is) or an object with such members."""
+"""JSON lines: a row per line, an array of numbers (nested as the input is) or an object whose members are columns.
+
+A member that is a single number is a column as those of CSV.
+"""
 
 import json
 import math
@@ -24,9 +27,9 @@ class JsonlReader(Reader):
             row = json.loads(first) if first else None
         except ValueError:
             row = None  # it will be reported as a row
-        self.names = list(row) if isinstance(row, dict) else None
-        for name in self.names or ():
-            self.kinds[name] = "text" if isinstance(row[name], str) else "list"
+        self.is_table = isinstance(row, dict)
+        self.names = list(row) if self.is_table else None
+        self.kinds = _kinds(row) if self.is_table else {}
 
     def _first_line(self):
         while True:
@@ -42,7 +45,7 @@ class JsonlReader(Reader):
         try:
             return read_fully(self._file, BLOCK_BYTES)
         except (EOFError, OSError) as error:
-            if self.source.gzipped:
+            if self.is_gzipped:
                 raise self.broken(error) from None
             raise
 
@@ -70,7 +73,7 @@ class JsonlReader(Reader):
                 whole = len(text) if ended else text.rfind(b"\n") + 1
                 if not whole:
                     continue
-                rows = _Rows(text[:whole], wanted)
+                rows = _Rows(text[:whole], wanted, self.kinds)
                 count, lines, column = rows.all_at_once()
                 if column is not None:
                     if count:
@@ -89,8 +92,9 @@ class JsonlReader(Reader):
 class _Rows:
     """The rows of a piece of text, as far as they have been read."""
 
-    def __init__(self, text, wanted):
+    def __init__(self, text, wanted, kinds):
         self._text, self._wanted = text, wanted
+        self._is_record = bool(wanted.numbers) and all(kinds.get(name) == "number" for name in wanted.numbers)
         self._bytes = np.frombuffer(text, np.uint8)
         self._values, self._filled = np.empty(len(text) // 2 + 8), 0
         self._sizes, self._spans = np.zeros(8, np.int64), np.zeros((64, 4), np.int64)
@@ -139,11 +143,11 @@ class _Rows:
             return
         try:
             found = self._row(begin, end)
-            for name, shape in self._wanted.shapes.items():
+            for name, shape in self._wanted.shapes.items() if not self._is_record else ():
                 found[name] = fit(found[name], shape)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             held = self._text[begin:end].decode("utf-8", "replace")
-            self.rejected.append(Rejected(source, row, f"line {line}", str(error), held))
+            self.rejected.append(Rejected(source, row, f"line {line}", str(error), held, self._others(begin, end)))
             return
         self.numbers.append(row)
         for name, value in found.items():
@@ -151,18 +155,15 @@ class _Rows:
 
     def _row(self, begin, end):
         """Return the wanted members of a row by name."""
+        if self._is_record:
+            return self._record(json.loads(self._text[begin:end]))
         if self._text[begin] != ord("{"):
             return {"": self._numbers(begin, end)}
         count = find_members(self._bytes, begin, end, self._spans)
         members = self._spans[: max(count, 0)].tolist()
         spans = {self._text[a:b].decode(): (c, d) for a, b, c, d in members}
         if not self._columns.keys() <= spans.keys():  # or a key is escaped, or the object is strange
-            members = json.loads(self._text[begin:end])
-            missing = [name for name in self._columns if name not in members]
-            if missing:
-                raise ValueError(f"found members {list(members)[:8]}, expected {missing[0]!r}" if missing[0] else
-                                 "found an object, expected an array of numbers")  # fmt: skip
-            found = {name: members[name] for name in self._columns}
+            found = self._members(json.loads(self._text[begin:end]))
             return {name: _array(v) if name in self._wanted.numbers else _text(v) for name, v in found.items()}
         found = {}
         for name in self._columns:
@@ -172,6 +173,34 @@ class _Rows:
             else:
                 found[name] = _text(json.loads(self._text[first:last]))
         return found
+
+    def _record(self, row):
+        """Return the wanted members of a row whose members are single numbers, or stay beside."""
+        if not isinstance(row, dict):
+            raise ValueError("found no object, expected one as in the first row")
+        found = self._members(row)
+        for name in self._wanted.numbers:
+            if type(found[name]) not in (int, float, bool):
+                raise ValueError(f"member {name!r}: found {json.dumps(found[name]):.60}, expected a number")
+            found[name] = float(found[name])
+        for name in self._wanted.others:
+            found[name] = _text(found[name])
+        return found
+
+    def _members(self, row):
+        missing = [name for name in self._columns if name not in row]
+        if missing:
+            raise ValueError(f"found members {list(row)[:8]}, expected {missing[0]!r}" if missing[0] else
+                             "found an object, expected an array of numbers")  # fmt: skip
+        return {name: row[name] for name in self._columns}
+
+    def _others(self, begin, end):
+        """Return what is no number in a row that cannot be used, if it is known."""
+        try:
+            members = json.loads(self._text[begin:end])
+            return {name: _text(members[name]) for name in self._wanted.others}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
 
     def _numbers(self, begin, end):
         room = self._values[self._filled :]
@@ -192,7 +221,19 @@ class _Rows:
         return Block(source, columns, np.array(self.numbers, np.int64), self.rejected)
 
 
+def _kinds(row):
+    """Return what the first row tells of its members; of null, that it is as the others are."""
+    kinds = {name: _KINDS.get(type(value), "list") for name, value in row.items()}
+    are_numbers = "number" in kinds.values() and not any(isinstance(value, list) for value in row.values())
+    return {**kinds, **{name: "number" for name, value in row.items() if value is None and are_numbers}}
+
+
+_KINDS = {str: "text", int: "number", float: "number", bool: "number"}
+
+
 def _column(rows):
+    if rows and isinstance(rows[0], float):
+        return np.array(rows)
     if len({row.shape for row in rows}) == 1:
         return np.stack(rows)
     return Ragged.of(rows)
@@ -210,6 +251,8 @@ def _array(value):
         array = np.asarray(value)
     except ValueError:
         raise ValueError("found timesteps of different size") from None
+    if array.dtype == object and all(type(number) in (int, float, bool) for number in array.flat):
+        array = array.astype(np.float64)  # whole numbers of more than 64 bits
     if array.dtype.kind not in "iufb" or (array.dtype.kind == "f" and not array.size and value):
         raise ValueError(f"found {json.dumps(value)[:60]}, expected numbers or lists of them")
     return array.astype(np.float64)

@@ -30,7 +30,8 @@ class Plan(NamedTuple):
     def wanted(self, tensors):
         """Return what has to be read."""
         numbers = [column for columns in self.inputs.values() for column in columns]
-        shapes = {c: tensor.shape[1:] for tensor in tensors for c in self.inputs[tensor.name]}
+        alone = [(self.inputs[tensor.name], tensor) for tensor in tensors]
+        shapes = {columns[0]: tensor.shape[1:] for columns, tensor in alone if len(columns) == 1}
         others = self.beside
         if self.text is not None:
             others = list(dict.fromkeys([*others, self.text]))

@@ -2,12 +2,14 @@
 
 import gzip
 import importlib
+import io
 import os
 import stat
 import sys
 from typing import NamedTuple
 
 from ..errors import InputError
+from .sources import TEXT_FORMATS
 
 READERS = {
     "npy": ("arrays", "NpyReader"),
@@ -86,6 +88,11 @@ class Reader:
         if file is not None:
             file.close()
 
+    @property
+    def is_gzipped(self):
+        """Whether it is being unpacked."""
+        return isinstance(getattr(self, "_file", None), gzip.GzipFile)
+
     def fraction(self):
         """Return how much of the source has been read, from 0 to 1; None where nobody knows."""
         file = getattr(self, "_file", None)
@@ -121,10 +128,46 @@ def open_bytes(source):
     if source.path == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed")
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+        file = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+        return _unpacked(file) if source.format in TEXT_FORMATS else file
     if source.gzipped:
         return gzip.open(source.path, "rb")
     return open(source.path, "rb", buffering=0)
+
+
+def _unpacked(file):
+    """Return what a pipe gives, whether it is compressed or not."""
+    head = read_fully(file, 2)
+    file = Begun(head, file)
+    return gzip.GzipFile(fileobj=file) if head == b"\x1f\x8b" else file
+
+
+class Begun(io.RawIOBase):
+    """A file whose first bytes have been read, to be read from its beginning."""
+
+    def __init__(self, head, file):
+        self._head, self._file = head, file
+
+    def readable(self):
+        """Yes."""
+        return True
+
+    def readinto(self, buffer):
+        """Fill a buffer with what comes next; return how many bytes that were."""
+        if not self._head:
+            return self._file.readinto(buffer)
+        size = min(len(buffer), len(self._head))
+        buffer[:size], self._head = self._head[:size], self._head[size:]
+        return size
+
+    def fileno(self):
+        """Return the file's handle."""
+        return self._file.fileno()
+
+    def close(self):
+        """Close the file."""
+        self._file.close()
+        super().close()
 
 
 class PartOfFile:

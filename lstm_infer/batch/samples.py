@@ -19,12 +19,24 @@ class Assembler:
     plan : Plan
     settings : Settings
         With `scale` and `tokenizer` loaded.
+    inputs : int, optional
+        How many inputs the model has, if other sources hold some of them.
     """
 
-    def __init__(self, tensors, plan, settings):
+    def __init__(self, tensors, plan, settings, inputs=None):
         self._tensors, self._plan, self._settings = tensors, plan, settings
+        self._inputs = inputs or len(tensors)
         self._maker = WindowMaker(settings.window, settings.stride) if settings.window else None
-        self._next_row = 0
+        self._sizes = {}  # numbers in a row of each input
+        self._next_row, self._broken = 0, {}  # which series rows that were rejected belong to; None where nobody knows
+
+    def go_on(self, plan):
+        """Take the blocks that come next for those of another source, whose rows follow those of the one before."""
+        self._plan = plan
+        if self._broken:  # rows at its end
+            series = list(self._broken.values())
+            self._maker.reset(None if None in series else series)
+        self._next_row, self._broken = 0, {}
 
     def samples(self, blocks):
         """Yield `Samples` of every `Block`; they hold a few megabytes of inputs at most."""
@@ -54,6 +66,7 @@ class Assembler:
             return self._padded(column, tensor, bad, "pre")
         column = self._features(self._plan.inputs[tensor.name], block)
         if isinstance(column, Ragged):
+            column = _in_timesteps(column, shape, tensor, bad)
             values = _cast_ragged(self._scaled(_with_features(column.values, shape), tensor), tensor, column, bad)
             return self._padded(Ragged(values, column.lengths), tensor, bad, "post")
         array = _cast(self._scaled(_shaped(column, tensor, block.source), tensor), tensor, bad)
@@ -126,14 +139,16 @@ class Assembler:
         if bad:
             kept = np.delete(np.arange(len(block.rows)), list(bad))
             arrays = [array[kept] for array in arrays]
-            rejected = _rejected(bad, block)
+            rejected = _rejected(bad, block, self._plan.beside)
             columns, texts = ({n: c[kept] for n, c in part.items()} for part in (block.columns, block.texts))
             block = Block(block.source, columns, block.rows[kept], rejected, texts)
         rows, rejected = block.rows, block.rejected
+        self._broken.update((one.row, self._series_of(one)) for one in rejected)
         breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         for first, last in zip(breaks, breaks[1:], strict=False):
             if first < last and rows[first] != self._next_row:
-                self._maker.reset()
+                broken = [self._broken.pop(row, None) for row in range(self._next_row, rows[first])]
+                self._maker.reset(None if None in broken else broken)
             step = self._step(arrays, last - first)
             for start in range(first, last, step):
                 part = slice(start, min(last, start + step))
@@ -142,6 +157,10 @@ class Assembler:
                 self._next_row = rows[part.stop - 1] + 1
         if rejected:
             yield self._sample_of([array[:0, None] for array in arrays], block, np.arange(0), rejected)
+
+    def _series_of(self, rejected):
+        names = self._settings.group_by
+        return _key([str(rejected.others[n]) for n in names]) if names and rejected.others is not None else None
 
     def _step(self, arrays, rows):
         """Return how many rows are taken at once: windows of groups are copies."""
@@ -158,6 +177,9 @@ class Assembler:
             if isinstance(column, Ragged):
                 raise InputError(f"{block.source}: found rows of different length, expected numbers for windows")
             column = column.reshape(len(column), math.prod(column.shape[1:]))
+            size = self._sizes.setdefault(tensor.name, column.shape[1])
+            if column.shape[1] != size:
+                raise InputError(f"{block.source}: found {column.shape[1]} numbers a row, expected {size} as before")
             arrays.append(_cast(self._scaled(column, tensor), tensor, bad))
         return arrays, bad
 
@@ -166,7 +188,7 @@ class Assembler:
         keys = None
         if names:
             texts = [block.beside(n)[start : start + len(arrays[0])].astype(str).tolist() for n in names]
-            keys = np.array(["\x1f".join(key) for key in zip(*texts, strict=True)])
+            keys = np.array([_key(key) for key in zip(*texts, strict=True)])
         made = self._maker.feed(arrays, keys)
         size = sum(values[:1].nbytes for values in made.values)
         step = max(256, BLOCK_BYTES // max(1, size))
@@ -179,7 +201,7 @@ class Assembler:
 
     def _sample_of(self, values, block, ends, rejected):
         inputs = {
-            tensor.name: _windowed(array, tensor, len(self._tensors), self._settings.window)
+            tensor.name: _windowed(array, tensor, self._inputs, self._settings.window)
             for tensor, array in zip(self._tensors, values, strict=True)
         }
         beside = self._beside(block, ends)
@@ -206,9 +228,27 @@ def _shaped(column, tensor, source):
     return column.reshape(len(column), *(size // known if n is None else n for n in shape))
 
 
+def _in_timesteps(column, shape, tensor, bad):
+    """Return flat rows, whose timesteps are several numbers one after the other, as rows of timesteps."""
+    features = shape[-1] if len(shape) == 2 and column.values.ndim == 1 else None
+    if not features:
+        return column
+    wrong = column.lengths % features != 0
+    for row in np.flatnonzero(wrong).tolist():
+        found = f"found {column.lengths[row]} numbers"
+        bad.setdefault(row, f"input '{tensor.name}': {found}, expected {features} for each timestep")
+    column = _emptied(column, wrong) if wrong.any() else column
+    return Ragged(column.values.reshape(-1, features), column.lengths // features)
+
+
 def _with_features(values, shape):
     """Return the timesteps of ragged rows with an axis for features, where the input has one of size 1."""
     return values[..., None] if values.ndim == len(shape) - 1 and shape[-1] == 1 else values
+
+
+def _key(names):
+    """Return the name of a series of what its rows say in some columns."""
+    return "\x1f".join(names)
 
 
 def _windowed(array, tensor, inputs, window):
@@ -278,8 +318,12 @@ def _whole(array, tensor, bad, row_of):
 
 
 # ---------------------------------------------------------------- rows that cannot be used
-def _rejected(bad, block):
-    found = [Rejected(block.source, int(block.rows[row]), f"row {block.rows[row]}", bad[row]) for row in bad]
+def _rejected(bad, block, names=()):
+    columns = {name: block.beside(name) for name in names}
+    found = []
+    for place, reason in bad.items():
+        row, others = int(block.rows[place]), {name: column[place] for name, column in columns.items()}
+        found.append(Rejected(block.source, row, f"row {row}", reason, None, others))
     return sorted([*block.rejected, *found], key=lambda one: one.row)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from ..errors import InputError
+from .sources import INPUT_FORMATS
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Settings:
         Of CSV; found in the first line unless given.
     window, stride : int
         Windows of so many rows, of which each begins `stride` rows after the one before.
+    across_files : bool
+        Whether the rows of a file go on where those of the file before end, as days of one series do; else windows end
+        with their file. Files come in the order in which they are given, those of a folder or glob by name.
     group_by : list of str
         Windows hold rows of one group only.
     time : str, optional
@@ -69,6 +73,7 @@ class Settings:
     delimiter: str | None = None
     window: int | None = None
     stride: int = 1
+    across_files: bool = False
     group_by: tuple = ()
     time: str | None = None
     lengths: str | None = None
@@ -111,6 +116,8 @@ class Settings:
             raise InputError(f"found delimiter={self.delimiter!r}, expected one character")
         if self.group_by and not self.window:
             raise InputError("group_by is for windows: give window, too")
+        if self.across_files and not self.window:
+            raise InputError("across_files is for windows: give window, too")
         if self.unscale and not self.scale:
             raise InputError("unscale needs scale, which says how")
 
@@ -126,6 +133,7 @@ class Settings:
 
 
 CHOICES = {
+    "input_format": (None, *INPUT_FORMATS),
     "on_error": ("fail", "skip"),
     "padding": (None, "pre", "post"),
     "truncating": (None, "pre", "post"),

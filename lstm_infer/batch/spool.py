@@ -3,6 +3,7 @@
 So memory stays constant, and a job that was killed goes on where every column is known to be on the disk.
 """
 
+import copy
 import importlib
 import json
 import math
@@ -12,33 +13,41 @@ import zipfile
 import numpy as np
 from numpy.lib import format as npy
 
-from .block import BLOCK_BYTES, Ragged, as_ragged
+from .block import BLOCK_BYTES, Ragged, Typed, as_ragged
 
 COPY_ROWS = 1 << 14
+SUFFIXES = {"array": ["values"], "ragged": ["values", "lengths"], "text": ["texts", "sizes"]}
 
 
 class _Column:
-    """One column in files: ``N.values``, and ``N.lengths`` where rows differ in length (texts are bytes of UTF-8)."""
+    """One column in files: ``N.values``, and ``N.lengths`` where rows differ in length.
+
+    Texts, bytes of UTF-8, are in ``N.texts`` and ``N.sizes``; the size of what is missing is -1.
+    """
 
     def __init__(self, folder, number, about):
         self.about = about  # name, dtype, shape of a row (of a timestep, if ragged), kind: "array", "ragged" or "text"
-        suffixes = ["values"] if about["kind"] == "array" else ["values", "lengths"]
-        self.paths = [os.path.join(folder, f"{number}.{suffix}") for suffix in suffixes]
+        self._base = os.path.join(folder, str(number))
+        self.paths = [f"{self._base}.{suffix}" for suffix in SUFFIXES[about["kind"]]]
         self._files = [open(path, "ab") for path in self.paths]  # noqa: SIM115  (closed when all is written)
 
     def append(self, column):
         parts = [column]
+        if self.about["kind"] == "array" and not isinstance(column, Ragged) and column.dtype.kind not in "biuf":
+            self._become_text()
         if self.about["kind"] == "array" and (isinstance(column, Ragged) or column.shape[1:] != self.shape):
             self._become_ragged()
         if self.about["kind"] == "ragged":
             column = as_ragged(column)
             parts = [column.values, column.lengths]
         elif self.about["kind"] == "text":
-            if self.about.get("arrow") and _times(column) != self.about["arrow"]:  # another file has no such type
+            if self.about.get("arrow") and _arrow_type(column) != self.about["arrow"]:  # another file has no such type
                 self.about = {**self.about, "arrow": None}
-            texts = [_text(value).encode() for value in column.tolist()]
+            values = column.tolist()
+            texts = [_text(value).encode() for value in values]
             self._files[0].write(b"".join(texts))
-            parts = [None, np.array([len(text) for text in texts], np.int64)]
+            sizes = [-1 if _is_null(value) else len(text) for value, text in zip(values, texts, strict=True)]
+            parts = [None, np.array(sizes, np.int64)]
         for file, part in zip(self._files, parts, strict=True):
             if part is not None:
                 file.write(np.ascontiguousarray(part))
@@ -51,6 +60,20 @@ class _Column:
         self.paths.append(self.paths[0].removesuffix("values") + "lengths")
         self._files.append(open(self.paths[1], "wb"))  # noqa: SIM115  (of a job that was killed one may be there)
         self._files[1].write(np.full(rows, length, np.int64))
+
+    def _become_text(self):
+        """Write the numbers so far as texts, since the next rows hold something else.
+
+        A job that was killed meanwhile goes on with the numbers, which stay until the end.
+        """
+        self._files[0].close()
+        before = copy.copy(self)
+        arrow = None if self.shape else _arrow_type(np.empty(0, self.dtype))
+        self.about = {"name": self.name, "dtype": "|u1", "shape": [], "kind": "text", "arrow": arrow}
+        self.paths = [f"{self._base}.{suffix}" for suffix in SUFFIXES["text"]]
+        self._files = [open(path, "wb") for path in self.paths]  # noqa: SIM115  (closed when all is written)
+        for part in before.parts():
+            self.append(part)
 
     def sizes(self):
         return [file.tell() for file in self._files]
@@ -101,7 +124,9 @@ class _Column:
                 if kind == "ragged":
                     yield Ragged(self._read(values, int(sizes.sum())), sizes)
                 else:
-                    yield np.array([values.read(size).decode() for size in sizes.tolist()], object)
+                    texts = np.empty(count, object)
+                    texts[:] = [None if size < 0 else values.read(size).decode() for size in sizes.tolist()]
+                    yield texts
 
     def _read(self, file, count):
         data = file.read(count * self.dtype.itemsize * math.prod(self.shape))
@@ -156,17 +181,27 @@ def _about(name, column):
         values = column.values
         return {"name": name, "dtype": values.dtype.str, "shape": list(values.shape[1:]), "kind": "ragged"}
     if column.dtype.kind not in "biuf":
-        return {"name": name, "dtype": "|u1", "shape": [], "kind": "text", "arrow": _times(column)}
+        return {"name": name, "dtype": "|u1", "shape": [], "kind": "text", "arrow": _arrow_type(column)}
     return {"name": name, "dtype": column.dtype.str, "shape": list(column.shape[1:]), "kind": "array"}
 
 
-def _times(column):
-    """Return the unit and zone of a column of times (texts that know them), None if it is none."""
-    found = {tuple(getattr(value, "arrow", None) or ()) for value in column.tolist()}
-    return list(found.pop()) or None if len(found) == 1 else None
+def _arrow_type(column):
+    """Return what `Typed` texts, or numbers, tell of their type in Arrow; None if they are of none, or of several."""
+    if column.dtype.kind in "biuf":
+        from .typed import type_of
+
+        return type_of(column.dtype)
+    found = {value.arrow if isinstance(value, Typed) else None for value in column.tolist()}
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_null(value):
+    return value is None or (isinstance(value, Typed) and value.is_null)
 
 
 def _text(value):
+    if isinstance(value, float):
+        return repr(value)  # JSON has no word for some
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -196,12 +231,12 @@ def _copy_member(archive, name, path, dtype, shape):
 
 
 def _write_texts(archive, column):
-    width = max((len(text) for part in column.parts() for text in part), default=1)
+    width = max((len(text or "") for part in column.parts() for text in part), default=1)
     with archive.open(f"{column.name}.npy", "w", force_zip64=True) as member:
         header = {"descr": f"<U{max(1, width)}", "fortran_order": False, "shape": (column.rows,)}
         npy.write_array_header_1_0(member, header)
         for part in column.parts():
-            member.write(np.array(part.tolist(), f"<U{max(1, width)}").tobytes())
+            member.write(np.array([text or "" for text in part.tolist()], f"<U{max(1, width)}").tobytes())
 
 
 def _by(module, name):

@@ -1,35 +1,19 @@
 """Parquet and Arrow (also called Feather) through pyarrow, which the extra ``tables`` brings."""
 
 import contextlib
-import datetime
-import functools
 import warnings
 
 import numpy as np
 
 from ..errors import InputError
 from .block import BLOCK_BYTES, Block, Ragged, Rejected
-from .reader import Reader, open_bytes
+from .reader import Begun, Reader, open_bytes, read_fully
+from .typed import arrow, from_texts, is_number, read_type, typed
 
 READ_ROWS = 1 << 14
 """Rows that are decoded at once, at most."""
 READ_BYTES = 1 << 16
 """Bytes that are read at once of each column of parquet; without a number, pyarrow reads all that a row group has."""
-
-
-def arrow():
-    """Return the module pyarrow.
-
-    Raises
-    ------
-    InputError
-        It is not installed; the message says how to.
-    """
-    try:
-        import pyarrow
-    except ImportError:
-        raise InputError("parquet and arrow files need pyarrow: pip install 'lstm-infer[tables]'") from None
-    return pyarrow
 
 
 class _TableReader(Reader):
@@ -42,10 +26,12 @@ class _TableReader(Reader):
             kind = field.type
             if isinstance(kind, pa.ExtensionType):
                 kind = kind.storage_type
+            if pa.types.is_dictionary(kind):
+                kind = kind.value_type
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 self.kinds[field.name] = "list"
             else:
-                self.kinds[field.name] = "number" if _is_number(kind) else "text"
+                self.kinds[field.name] = "number" if is_number(kind) else "text"
             self.types[field.name] = str(field.type)
 
     @contextlib.contextmanager
@@ -63,7 +49,7 @@ class _TableReader(Reader):
     def _block(self, batch, first, wanted):
         """Return a record batch as a `Block`."""
         rows = np.arange(first, first + batch.num_rows)
-        rejected, keep, columns = [], np.ones(len(rows), bool), {}
+        rejected, keep, columns = {}, np.ones(len(rows), bool), {}
         for name in wanted.numbers:
             column = batch.column(batch.schema.get_field_index(name))
             try:
@@ -73,16 +59,18 @@ class _TableReader(Reader):
             for row, reason in bad:
                 if keep[row]:
                     keep[row] = False
-                    reason = f"column '{name}': {reason}"
-                    rejected.append(Rejected(str(self.source), first + row, f"row {first + row}", reason))
+                    rejected[row] = f"column '{name}': {reason}"
         for name in wanted.others:
             column = batch.column(batch.schema.get_field_index(name))
             columns[name] = _others(column)
-        if rejected:
-            kept = np.flatnonzero(keep)
-            columns = {name: column[kept] for name, column in columns.items()}
-            rows = rows[kept]
-        return Block(str(self.source), columns, rows, sorted(rejected, key=lambda one: one.row))
+        if not rejected:
+            return Block(str(self.source), columns, rows)
+        found = []
+        for row, reason in sorted(rejected.items()):
+            others = {name: columns[name][row] for name in wanted.others}
+            found.append(Rejected(str(self.source), first + row, f"row {first + row}", reason, None, others))
+        kept = np.flatnonzero(keep)
+        return Block(str(self.source), {name: column[kept] for name, column in columns.items()}, rows[kept], found)
 
 
 class ParquetReader(_TableReader):
@@ -144,7 +132,10 @@ class ArrowReader(_TableReader):
 
     def _open(self, pa):
         if not (self.source.path != "-" and self.source.is_file):
-            reader = pa.ipc.open_stream(open_bytes(self.source))
+            self._file = file = open_bytes(self.source)
+            head = read_fully(file, 8)
+            # a file is these bytes, a stream, and a table of contents
+            reader = pa.ipc.open_stream(file if head == b"ARROW1\0\0" else Begun(head, file))
             return iter(reader), reader.schema
         file = pa.memory_map(self.source.path) if self.source.path != "-" else None
         try:
@@ -172,11 +163,7 @@ class ArrowReader(_TableReader):
                     part = batch.slice(start, step)
                     yield self._block(part, first, wanted)
                     first += part.num_rows
-
-
-def _is_number(kind):
-    types = arrow().types
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+        self.close()
 
 
 def _numbers(column, shape):
@@ -184,6 +171,8 @@ def _numbers(column, shape):
     pa = arrow()
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     bad = [(int(row), "found nothing") for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))]
@@ -234,39 +223,16 @@ def _list_type(kind):
 
 
 def _others(column):
-    """Return a column for writing beside: numbers as they are, all else as text."""
+    """Return a column for writing beside: numbers as they are, all else as texts that know their type."""
     pa = arrow()
     if column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column.to_numpy(zero_copy_only=False)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = _stamp_type(column.type) if pa.types.is_timestamp(column.type) else str
+    text, null = typed(column.type)
     texts = np.empty(len(column), object)
-    texts[:] = [kind("" if value is None else value) for value in column.to_pylist()]
+    texts[:] = [null if value is None else text(value) for value in column.to_pylist()]
     return texts
-
-
-class Stamp(str):
-    """The text of a time, which knows the type that it had: unit and time zone."""
-
-    __slots__ = ()
-    arrow = None
-
-
-@functools.cache
-def _stamp_type(kind):
-    return type("Stamp", (Stamp,), {"__slots__": (), "arrow": [kind.unit, kind.tz]})
-
-
-def _stamps(texts, kind):
-    """Return texts of `Stamp` as an array of times."""
-    pa = arrow()
-    texts = [text or None for text in texts]
-    fine = pa.timestamp("ns" if kind.unit == "ns" else "us", kind.tz)
-    try:
-        return pa.array(texts, pa.string()).cast(fine).cast(kind)
-    except pa.ArrowInvalid:  # an offset of seconds, as before zones were agreed upon
-        return pa.array([text and datetime.datetime.fromisoformat(text) for text in texts], kind)
 
 
 # ---------------------------------------------------------------- writing
@@ -308,7 +274,7 @@ def _type(column):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text":
-        return pa.timestamp(*column.about["arrow"]) if column.about.get("arrow") else pa.string()
+        return read_type(column.about["arrow"]) if column.about.get("arrow") else pa.string()
     shape = list(column.shape)
     if kind == "array" and shape == [1]:
         shape = []
@@ -322,7 +288,7 @@ def _arrow_array(column, part):
     pa = arrow()
     kind = column.about["kind"]
     if kind == "text" and column.about.get("arrow"):
-        return _stamps(part.tolist(), _type(column))
+        return from_texts(part.tolist(), _type(column))
     if kind == "text":
         return pa.array(part.tolist(), pa.string())
     values = part.values if kind == "ragged" else part

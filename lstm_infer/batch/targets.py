@@ -46,7 +46,7 @@ def format_of(path, chosen):
         if found is None:
             raise InputError(f"{path}: found the suffix {suffix!r}, expected one of {FORMATS} or --output-format")
     if found in ("parquet", "arrow"):
-        from .tables import arrow
+        from .typed import arrow
 
         arrow()
     return found
@@ -138,10 +138,12 @@ class FileTarget:
             if self._lock is not None:
                 os.close(self._lock)
             raise
+        self._data = self.folder / "data"
+        if self.progress.state == "whole" and not self._data.exists() and not target.exists():
+            self.progress = journal.Progress()  # the output was in its place, and somebody has taken it away since
         self.begins = not self.progress.samples and not self.progress.rejected
         if self.begins:
             _clear(self.folder)
-        self._data = self.folder / "data"
         self.is_whole = self.progress.state == "whole"
         self._rejects = _Rejects(self.folder / "rejected", self.progress.rejected_bytes, self.is_whole)
         self._writer = None if self.is_whole else self._open_writer(names)

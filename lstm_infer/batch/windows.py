@@ -45,9 +45,12 @@ class WindowMaker:
         self._window, self._stride = window, stride
         self._series = {}
 
-    def reset(self):
-        """Begin anew: the rows to come do not continue those before."""
-        self._series.clear()
+    def reset(self, names=None):
+        """Begin anew, all series or those of some names: the rows to come do not continue those before."""
+        if names is None:
+            self._series.clear()
+        for name in names or ():
+            self._series.pop(name, None)
 
     def feed(self, arrays, keys):
         """Return the windows that end in the next rows.

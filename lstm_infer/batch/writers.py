@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import InputError
-from .block import Ragged
+from .block import Ragged, Typed
 
 DIGITS = {"float16": "%.5g", "float32": "%.9g", "float64": "%.17g"}
 """Enough to read the same number back."""
@@ -155,6 +155,8 @@ class JsonlWriter(Writer):
 
 
 def _json(value):
+    if isinstance(value, Typed) and (value.is_null or value.is_json):
+        return "null" if value.is_null or value in ("nan", "inf", "-inf") else value.lower()
     if isinstance(value, float) and not math.isfinite(value):
         return "null"
     return json.dumps(value)

@@ -21,6 +21,7 @@ from pathlib import Path
 import llvmlite
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.runtime import rtsys
 
 OPTIONS = {
     "nogil": True,  # other Python threads run while a kernel does
@@ -113,7 +114,10 @@ class _KernelCache(FunctionCache):
 
     def load_overload(self, sig, target_context):
         try:
-            return super().load_overload(sig, target_context)
+            # Numba would import all that it compiles with, 90 ms of a new process; to run, kernels need its runtime
+            # alone (dictionaries and parallel loops, which no kernel has, would need more). Compiling imports the rest.
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
         except Exception:  # a truncated or foreign file may raise anything while it is unpickled
             return None
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import fused
+from ..kernels import fused, line
 from ..kernels.address import address_of
 from ..kernels.job import ROWS_AT_ONCE, Job, layout
 from ..kernels.sequence import fill_masked
@@ -28,6 +28,8 @@ SHARED_WORK = 20_000_000
 """Multiply-adds of a call from which it pays to let several threads meet at every timestep."""
 QUICK_WORK = 4_000_000
 """The same where calls follow one another within `SOON` seconds: then the threads that helped are still awake."""
+WORK_AT_ONCE = 100_000_000
+"""Multiply-adds that are done without a look at Python: about a millisecond, so that interrupts are still heeded."""
 SOON = 1e-4
 STEP_WORK = 50_000
 """Multiply-adds of a timestep below which it costs more to meet than is saved."""
@@ -94,13 +96,28 @@ class _Call(NamedTuple):
             order = self.order[:, part::parts]
             first, last = 0, order.shape[1]
         groups = -(-(last - first) // ROWS_AT_ONCE)
+        at_once = max(1, WORK_AT_ONCE // max(1, work_of(self.packed, ROWS_AT_ONCE, self.x.shape[1])))
+        plans, orders = [], []
         for k in range(groups):
             r0, r1 = (first + (last - first) * n // groups for n in (k, k + 1))
             if self.order is None:
-                self.compute(*self.plan(r1 - r0, row=r0))
+                plans.append(self.plan(r1 - r0, row=r0))
             else:
-                some = np.ascontiguousarray(order[:, r0:r1])
-                self.compute(*self.plan(r1 - r0, order=address_of(some)))
+                orders.append(np.ascontiguousarray(order[:, r0:r1]))
+                plans.append(self.plan(r1 - r0, order=address_of(orders[-1])))
+            if len(plans) == at_once or k == groups - 1:
+                self.compute_all(plans)
+                plans = []
+
+    def compute_all(self, plans):
+        """Compute several groups of rows in one call: after each call, a thread waits for Python to be free."""
+        if len(plans) == 1:
+            self.compute(*plans[0])
+            return
+        links = [line.recurrent_link(self.packed, job, (0, 1, 2, 1, 2, 3, 4)) for job, _ in plans]
+        own = memory.empty((max(floats for _, floats in plans),), FLOAT32)
+        arrays = self.x, self.states[0], self.states[-1], self.y, own
+        line.compiled()(line.assemble(links), arrays)
 
     def compute_units(self, threads):
         """Compute all rows in several threads, each some of the units of every timestep."""
