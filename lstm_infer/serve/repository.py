@@ -106,6 +106,7 @@ class Repository:
     def __init__(self, path, settings):
         self._path, self._settings = Path(path), settings
         self._models, self._failed, self._seen = {}, {}, {}  # by (name, version): Served; (stamp, reason); Source
+        self._versions = {}  # by name: `Served` by version, never changed but replaced
         self._lock, self._stopped, self._thread = threading.Lock(), threading.Event(), None
         self._snapshots = None
         self.is_ready = False
@@ -119,11 +120,11 @@ class Repository:
         Failure
             There is none.
         """
-        versions = {v: served for (n, v), served in list(self._models.items()) if n == name}
-        if not versions:
+        versions = self._versions.get(name)
+        if versions is None:
             raise Failure(404, f"found no model {name!r:.80} here")
         if version is None:
-            return versions[max(versions, key=int)]
+            return versions[max(versions, key=int)] if len(versions) > 1 else next(iter(versions.values()))
         if version not in versions:
             raise Failure(404, f"found no version {version!r:.20} of model '{name}', only {sorted(versions, key=int)}")
         return versions[version]
@@ -174,6 +175,7 @@ class Repository:
             served.close()
         self._let_go_of_snapshots(self.snapshot())
         self._models.clear()
+        self._sort()
 
     def _watch(self):
         while not self._stopped.wait(self._settings.poll):
@@ -202,6 +204,7 @@ class Repository:
                     self._load(key, source)
             for key in [key for key in self._models if key not in found]:
                 gone = self._models.pop(key)
+                self._sort()
                 log.info("removed", extra={"data": {"model": key[0], "version": key[1]}})
                 gone.close()
                 if self._snapshots is not None:
@@ -221,10 +224,18 @@ class Repository:
         old = self._models.get(key)
         self._hand_over(old, served)
         self._models[key] = served
+        self._sort()
         if old is not None:
             old.close()
         how = {"mode": served.scheduler.mode, "reason": served.scheduler.reason}
         log.info("loaded", extra={"data": {"model": name, "version": version, **how}})
+
+    def _sort(self):
+        """Note which versions there are of every name."""
+        versions = {}
+        for (name, version), served in self._models.items():
+            versions.setdefault(name, {})[version] = served
+        self._versions = versions
 
     # ------------------------------------------------------------ streams
     def _hand_over(self, old, served):

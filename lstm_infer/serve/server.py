@@ -10,7 +10,7 @@ from ..errors import InputError
 from .app import make_app
 from .arguments import TOKEN
 from .connection import MOST_HEAD, make_protocol
-from .door import JsonLines
+from .lines import Lines
 from .repository import Repository
 from .settings import Settings, need
 
@@ -42,8 +42,8 @@ def run(options):
     protocol = make_protocol(options.body_timeout, options.connections)
     config = uvicorn.Config(
         app, host=options.host, port=options.port, http=protocol, log_config=None, access_log=False,
-        server_header=False, h11_max_incomplete_event_size=MOST_HEAD, timeout_graceful_shutdown=GRACE,
-        ws_max_size=settings.body, lifespan="on",
+        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=MOST_HEAD,
+        timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
 
     class Server(uvicorn.Server):
@@ -72,8 +72,7 @@ def run(options):
 
 def set_up_log(level):
     """Send what the server has to say to standard error, one JSON object a line; return the logger."""
-    log, handler = logging.getLogger("lstm_infer.serve"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    log, handler = logging.getLogger("lstm_infer.serve"), Lines(sys.stderr)
     log.handlers, log.propagate = [handler], False
     log.setLevel(level.upper())
     uvicorn = logging.getLogger("uvicorn")
