@@ -758,6 +758,17 @@ def test_the_load_test(server, folder, tmp_path, capsys):
     assert loadtest.main(["http://127.0.0.1:9", "tagger"]) == 2
 
 
+def test_the_benchmark_measures_over_http(server):
+    from lstm_infer.bench import overhttp, serving
+
+    found = serving.measure_over_http(1, 0.5, rates=[30, 60], give_up=60, units=8, features=3)
+    assert [rate for rate, _, _ in found] == [30, 60] and all(0 < p50 <= p99 < 60 for _, p50, p99 in found)
+    with pytest.raises(SystemExit, match="failed"):
+        serving.measure_peer_over_http(sys.executable, 0.5, [(8, 1, 1, "no configuration", 5)])
+    with pytest.raises(SystemExit, match="status 404"):  # there it is not
+        overhttp.load(server.url, 30, 0.5)
+
+
 def _has_matplotlib():
     with contextlib.suppress(ImportError):
         import matplotlib  # noqa: F401
