@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import InputError, LSTMInferError
 from ..loading import load_model
 from .failures import Failure
+from .garbage import settle_again
 from .scheduler import Scheduler
 from .snapshots import Snapshots
 from .streams import Streams
@@ -180,18 +181,30 @@ class Repository:
     def _watch(self):
         while not self._stopped.wait(self._settings.poll):
             try:
-                self.refresh()
-                for served in self.all():
-                    if served.streams is not None:
-                        served.streams.pool.evict()
-                self.snapshot()
+                if self._look():
+                    settle_again()
             except Exception:  # noqa: BLE001  (a folder that is gone for a moment must not end the reloading)
                 log.exception("reload failed")
 
+    def _look(self):
+        """Do what is to be done now and then; return as `refresh`. Nothing of a model that is gone is held after it."""
+        is_changed = self.refresh()
+        for served in self.all():
+            if served.streams is not None:
+                served.streams.pool.evict()
+        self.snapshot()
+        return is_changed
+
     def refresh(self, is_first=False):
-        """Load what is new or has changed, and let go what is gone; requests on their way are answered."""
+        """Load what is new or has changed, and let go what is gone; requests on their way are answered.
+
+        Returns
+        -------
+        bool
+            Whether there is another set of models now.
+        """
         with self._lock:
-            found = {}
+            found, before = {}, self._versions
             for key, source in find(self._path):
                 if found.setdefault(key, source) is not source and is_first:
                     files = {"model": key[0], "used": found[key].path.name, "passed_over": source.path.name}
@@ -211,6 +224,7 @@ class Repository:
                     self._snapshots.save(gone)
             self._failed = {key: value for key, value in self._failed.items() if key in found}
             self._seen = found
+        return self._versions is not before
 
     def _load(self, key, source):
         name, version = key

@@ -10,6 +10,7 @@ from ..errors import InputError
 from .app import make_app
 from .arguments import CONNECTIONS, TOKEN
 from .connection import MOST_HEAD, make_protocol
+from .garbage import settle
 from .lines import Lines
 from .repository import Repository
 from .settings import Settings, need
@@ -82,6 +83,7 @@ def listen(repository, settings, host, port, connections=CONNECTIONS):
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is then over
         signal.signal(number, lambda *_: None)
     sys.setswitchinterval(SWITCH)
+    settle()
     server = Server(config)
     try:
         server.run()
