@@ -356,7 +356,7 @@ def test_paths_that_lead_nowhere(client):
     for path, status in (
         ("/v2/models/nobody", 404), ("/v2/models/tagger/versions/9", 404), ("/v2/models/tagger/versions/x", 404),
         ("/v2/models/..%2f..%2fetc%2fpasswd", 404), ("/etc/passwd", 404), ("/v2/models/tagger/infer", 405),
-        ("/v1/models/nobody", 404), ("/v1/models/nobody:predict", 404),
+        ("/v1/models/nobody", 404), ("/v1/models/tagger:predict", 405),
     ):  # fmt: skip
         answer = client.get(path)
         assert answer.status_code == status and answer.json()["error"]
@@ -595,7 +595,10 @@ def test_metrics_and_request_ids(client, server):
         'lstm_infer_row_rounds_total{model="tagger",version="2"}', "lstm_infer_rows_queued", "lstm_infer_sessions",
     ):  # fmt: skip
         assert name in text
-    assert any(line.get("id") == "mine-1" and line["status"] == 200 for line in server.lines)
+    until = time.monotonic() + 10  # lines of requests wait a moment for others
+    while not any(line.get("id") == "mine-1" and line["status"] == 200 for line in server.lines):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_sessions_and_queues_are_limited(folder):
@@ -753,6 +756,17 @@ def test_the_load_test(server, folder, tmp_path, capsys):
     with pytest.raises(SystemExit, match="status 404"):
         loadtest.main([server.url, "nobody"])
     assert loadtest.main(["http://127.0.0.1:9", "tagger"]) == 2
+
+
+def test_the_benchmark_measures_over_http(server):
+    from lstm_infer.bench import overhttp, serving
+
+    found = serving.measure_over_http(1, 0.5, rates=[30, 60], give_up=60, units=8, features=3)
+    assert [rate for rate, _, _ in found] == [30, 60] and all(0 < p50 <= p99 < 60 for _, p50, p99 in found)
+    with pytest.raises(SystemExit, match="failed"):
+        serving.measure_peer_over_http(sys.executable, 0.5, [(8, 1, 1, "no configuration", 5)])
+    with pytest.raises(SystemExit, match="status 404"):  # there it is not
+        overhttp.load(server.url, 30, 0.5)
 
 
 def _has_matplotlib():

@@ -2,6 +2,9 @@
 
 import asyncio
 import gzip
+import io
+import json
+import logging
 import threading
 import zlib
 
@@ -10,7 +13,7 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
-from lstm_infer.serve import failures, numbers, repository
+from lstm_infer.serve import failures, lines, numbers, repository
 from lstm_infer.serve.bodies import read_body, unpack
 from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
 from lstm_infer.serve.settings import MissingExtraError, Settings, need
@@ -119,13 +122,12 @@ class Asked:
     """A request whose body comes in chunks."""
 
     def __init__(self, chunks, pause=0.0, **headers):
-        self._chunks, self._pause = chunks, pause
+        self._chunks, self._pause = list(chunks), pause
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    async def stream(self):
-        for chunk in self._chunks:
-            await asyncio.sleep(self._pause)
-            yield chunk
+    async def receive(self):
+        await asyncio.sleep(self._pause)
+        return {"type": "http.request", "body": self._chunks.pop(0), "more_body": bool(self._chunks)}
 
 
 def test_bodies():
@@ -207,3 +209,26 @@ def test_texts_at_every_timestep_are_refused():
     with pytest.raises(InputError, match="texts at every timestep"):
         repository._refuse_texts_in_steps(texts)
     repository._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
+
+
+def test_lines_of_requests_are_written_together_and_in_order():
+    written = []
+
+    class Stream(io.StringIO):
+        def write(self, text):
+            written.append([json.loads(line)["event"] for line in text.splitlines()])
+
+    log = logging.Logger("parts")
+    log.addHandler(lines.Lines(Stream()))
+
+    async def talk():
+        log.info(lines.REQUEST)
+        log.info(lines.REQUEST)
+        assert not written
+        log.warning("other")
+        log.info(lines.REQUEST, extra={"data": {"path": "/"}})
+        await asyncio.sleep(4 * lines.DELAY)
+
+    asyncio.run(talk())
+    log.info(lines.REQUEST)
+    assert written == [["request", "request", "other"], ["request"], ["request"]]

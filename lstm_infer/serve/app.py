@@ -5,7 +5,6 @@ Starlette is imported when an application is made.
 
 import asyncio
 import functools
-import logging
 from contextlib import asynccontextmanager
 from math import prod
 
@@ -15,16 +14,13 @@ from ..layers.structure import map_structure
 from . import inference, openapi, socket, tensorflow
 from .bodies import read_body
 from .door import Door
-from .failures import Failure, as_failure
+from .failures import Failure
 from .metrics import Metrics
+from .replies import Endpoint, Reply, json_reply, no_route
 from .requests import ClosedError
 from .settings import need
+from .waiting import off_loop, wait
 
-log = logging.getLogger("lstm_infer.serve")
-LARGE = 1 << 18
-"""Bytes of a body from which it is read in another thread, so that other requests go on."""
-SOON = 0.05
-"""Seconds after which a caller is watched: whether it still waits."""
 HEADER_LENGTH = "inference-header-content-length"
 EXTENSIONS = ["binary_tensor_data", "sequence"]
 
@@ -38,7 +34,7 @@ def make_app(repository, settings):
         Started; the application closes it when it ends.
     settings : Settings
     """
-    applications, routing = need("starlette.applications"), need("starlette.routing")
+    routing = need("starlette.routing")
     need("orjson")
     metrics = Metrics(repository)
     api = _Api(repository, settings, metrics)
@@ -49,7 +45,7 @@ def make_app(repository, settings):
         await asyncio.get_running_loop().run_in_executor(None, repository.close)
 
     def route(path, handler, method="GET"):
-        return routing.Route(path, _guarded(handler), methods=[method])
+        return routing.Route(path, Endpoint(handler, method))
 
     def versions(path, handler, method="GET"):
         name, last = path.split("{name}")
@@ -58,16 +54,16 @@ def make_app(repository, settings):
             route(f"{name}{{name}}/versions/{{version}}{last}", handler, method),
         ]
 
-    routes = [
+    routes = [  # looked through in this order
+        *versions("/v2/models/{name}/infer", api.infer, "POST"),
+        *versions("/v1/models/{name}:predict", api.predict, "POST"),
         route("/v2", api.server),
         route("/v2/", api.server),
         route("/v2/health/live", api.live),
         route("/v2/health/ready", api.ready),
         route("/v2/repository/index", api.index, "POST"),
-        *versions("/v2/models/{name}/infer", api.infer, "POST"),
         *versions("/v2/models/{name}/ready", api.model_ready),
         *versions("/v2/models/{name}", api.model_metadata),
-        *versions("/v1/models/{name}:predict", api.predict, "POST"),
         *versions("/v1/models/{name}/metadata", api.signature),
         *versions("/v1/models/{name}", api.status),
         *(
@@ -79,46 +75,8 @@ def make_app(repository, settings):
         route("/docs", api.docs),
         route("/", api.docs),
     ]
-    exceptions = need("starlette.exceptions")
-    app = applications.Starlette(
-        routes=routes, lifespan=lifespan, exception_handlers={exceptions.HTTPException: _no_route}
-    )
-    app.router.redirect_slashes = False
+    app = routing.Router(routes, redirect_slashes=False, default=no_route, lifespan=lifespan)
     return Door(app, settings.token, metrics)
-
-
-def _respond(body, status=200, headers=None, kind="application/json"):
-    return need("starlette.responses").Response(body, status, headers, kind)
-
-
-def _json(value, status=200, headers=None):
-    return _respond(inference.dump(value), status, headers)
-
-
-async def _no_route(request, error):
-    found, allowed = f"found {request.method} {request.url.path:.200}", (error.headers or {}).get("Allow", "")
-    allowed = ", ".join(sorted(allowed.split(", ")))
-    reason = f"{found}, expected {allowed}" if allowed else f"{found}, which is not here (see /docs)"
-    return _json({"error": reason}, error.status_code, error.headers)
-
-
-def _guarded(handler):
-    """Let whatever fails in a handler become an answer."""
-
-    async def endpoint(request):
-        try:
-            return await handler(request)
-        except need("starlette.requests").ClientDisconnect:
-            return _json({"error": "the caller has gone"}, 499)
-        except Exception as error:  # noqa: BLE001  (callers get an answer, and the log the traceback)
-            failure = as_failure(error)
-            if failure is None:
-                id = request.state.request_id
-                log.exception("internal error", extra={"data": {"id": id}})
-                failure = Failure(500, f"internal error; the log has it under request id {id}")
-            return _json({"error": failure.reason}, failure.status, failure.headers)
-
-    return endpoint
 
 
 class _Api:
@@ -132,14 +90,14 @@ class _Api:
 
     # ------------------------------------------------------------ about the server
     async def server(self, request):
-        return _json({"name": "lstm_infer", "version": __version__, "extensions": EXTENSIONS})
+        return json_reply({"name": "lstm_infer", "version": __version__, "extensions": EXTENSIONS})
 
     async def live(self, request):
-        return _json({"live": True})
+        return json_reply({"live": True})
 
     async def ready(self, request):
         is_ready = self._repository.is_ready
-        return _json({"ready": is_ready}, 200 if is_ready else 503)
+        return json_reply({"ready": is_ready}, 200 if is_ready else 503)
 
     async def index(self, request):
         found = [
@@ -147,27 +105,27 @@ class _Api:
         ]
         failed = self._repository.failed().items()
         found += [{"name": name, "version": v, "state": "UNAVAILABLE", "reason": why} for (name, v), why in failed]
-        return _json(found)
+        return json_reply(found)
 
     async def metrics(self, request):
-        return _respond(self._metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+        return Reply(self._metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
     async def openapi(self, request):
-        return _json(openapi.document())
+        return json_reply(openapi.document())
 
     async def docs(self, request):
         names = dict.fromkeys(served.name for served in self._repository.all())
-        return _respond(openapi.page(names), kind="text/html; charset=utf-8")
+        return Reply(openapi.page(names).encode(), kind="text/html; charset=utf-8")
 
     # ------------------------------------------------------------ Open Inference Protocol
     async def model_metadata(self, request):
         found = inference.metadata(self._get(request))
         found["versions"] = [s.version for s in self._repository.all() if s.name == found["name"]]
-        return _json(found)
+        return json_reply(found)
 
     async def model_ready(self, request):
         self._get(request)
-        return _json({"ready": True})
+        return json_reply({"ready": True})
 
     async def infer(self, request):
         served = self._get(request)
@@ -176,15 +134,15 @@ class _Api:
             raise Failure(400, f"found {HEADER_LENGTH} {length:.40}, expected a number of bytes")
         body = await read_body(request, self._settings)
         length = None if length is None else int(length)
-        question = await _off_loop(len(body), inference.read, body, length, served.model)
+        question = await off_loop(len(body), inference.read, body, length, served.model)
         if question.sequence is None:
             y = await self._predict(request, question.x, question.timeout)
         else:
             y = await self._continue(request, question)
-        text, length = await _off_loop(_size(y), inference.write, question, served, y)
+        text, length = await off_loop(_size(y), inference.write, question, served, y)
         if length is None:
-            return _respond(text)
-        return _respond(text, headers={HEADER_LENGTH: str(length)}, kind="application/octet-stream")
+            return Reply(text)
+        return Reply(text, headers={HEADER_LENGTH: str(length)}, kind="application/octet-stream")
 
     async def _continue(self, request, question):
         """Compute a piece of a stream."""
@@ -210,7 +168,7 @@ class _Api:
             self._check_sizes(served.model, x)
             return served.scheduler.submit(x, seconds)
 
-        return await self._wait(request, submit, None)
+        return await self._wait(request, submit)
 
     def _check_sizes(self, model, x):
         """Refuse what would take too long or too much memory: a few bytes of input may mean many of output."""
@@ -224,26 +182,10 @@ class _Api:
         if size > most.answer:
             raise Failure(413, f"found a request whose answer has {size} bytes, expected {most.answer} at most")
 
-    async def _wait(self, request, submit, timeout):
-        """Submit, and wait for the answer as long as the caller does, and no longer than it may take."""
-        answer = asyncio.wrap_future(await self._submit(request, submit))
-        seconds, watch = self._settings.timeout if timeout is None else min(self._settings.timeout, timeout), None
-
-        def begin_to_watch():  # nearly all answers are there before
-            nonlocal watch
-            watch = asyncio.ensure_future(_watch(request, answer, seconds + 1))
-
-        soon = asyncio.get_running_loop().call_later(SOON, begin_to_watch)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if watch is None or not watch.done():  # it is we who are cancelled: the server ends
-                raise
-            raise watch.result() from None
-        finally:
-            soon.cancel()
-            if watch is not None:
-                watch.cancel()
+    async def _wait(self, request, submit, timeout=None):
+        """Submit, and wait for the answer."""
+        seconds = self._settings.timeout if timeout is None else min(self._settings.timeout, timeout)
+        return await wait(request, await self._submit(request, submit), seconds + 1)
 
     async def _submit(self, request, submit):
         while True:
@@ -260,45 +202,22 @@ class _Api:
         found = [self._get(request)]
         if "version" not in request.path_params:
             found = [served for served in self._repository.all() if served.name == found[0].name]
-        return _json(tensorflow.status(found))
+        return json_reply(tensorflow.status(found))
 
     async def signature(self, request):
-        return _json(tensorflow.metadata(self._get(request)))
+        return json_reply(tensorflow.metadata(self._get(request)))
 
     async def predict(self, request):
         served = self._get(request)
         body = await read_body(request, self._settings)
-        question = await _off_loop(len(body), tensorflow.read, body, served.model)
+        question = await off_loop(len(body), tensorflow.read, body, served.model)
         if len(question.batches) > self._settings.queue:
             raise InputError(f"found {len(question.batches)} instances, expected {self._settings.queue} at most")
         answers = await asyncio.gather(*(self._predict(request, x) for x in question.batches))
-        return _respond(await _off_loop(sum(map(_size, answers)), tensorflow.write, question, served.model, answers))
-
-
-async def _off_loop(size, function, *arguments):
-    if size < LARGE:
-        return function(*arguments)
-    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
+        return Reply(await off_loop(sum(map(_size, answers)), tensorflow.write, question, served.model, answers))
 
 
 def _size(y):
     sizes = []
     map_structure(lambda array: sizes.append(array.nbytes), y)
     return sum(sizes)
-
-
-async def _watch(request, answer, seconds):
-    """Cancel `answer` when the caller has gone, or when it has taken too long; return why."""
-    try:
-        await asyncio.wait_for(_disconnected(request), seconds)
-        reason = Failure(499, "the caller has gone")
-    except asyncio.TimeoutError:
-        reason = Failure(504, f"found no answer in {seconds:g} s, the time it may take")
-    asyncio.get_running_loop().call_soon(answer.cancel)  # when this is done
-    return reason
-
-
-async def _disconnected(request):
-    """Return when the caller has gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -6,6 +6,7 @@ from ..arguments import positive, seconds
 from .settings import Settings
 
 TOKEN = "LSTM_INFER_TOKEN"
+CONNECTIONS = 2000
 
 
 def add_arguments(parser):
@@ -23,7 +24,8 @@ def add_arguments(parser):
                         help=f"seconds a request may take ({default.timeout:g})")  # fmt: skip
     parser.add_argument("--max-body", type=positive, metavar="BYTES", default=default.body,
                         help=f"of a request ({default.body})")  # fmt: skip
-    parser.add_argument("--connections", type=positive, metavar="N", default=2000, help="at the same time (2000)")
+    parser.add_argument("--connections", type=positive, metavar="N", default=CONNECTIONS,
+                        help=f"at the same time ({CONNECTIONS})")  # fmt: skip
     parser.add_argument("--body-timeout", type=seconds, metavar="S", default=default.body_seconds,
                         help=f"seconds in which a request must have arrived ({default.body_seconds:g})")  # fmt: skip
     parser.add_argument("--max-timesteps", type=positive, metavar="N", default=default.timesteps,

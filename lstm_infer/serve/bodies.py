@@ -4,6 +4,7 @@ import asyncio
 import zlib
 
 from .failures import Failure
+from .settings import need
 
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """What zlib must be told for each encoding: 47 also takes what is called deflate and is gzip or zlib."""
@@ -53,12 +54,17 @@ async def _gather_in_time(request, settings):
 
 
 async def _gather(request, settings):
-    chunks, size = [], 0
-    async for chunk in request.stream():
+    chunks, size, is_more = [], 0, True
+    while is_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise need("starlette.requests").ClientDisconnect()
+        chunk, is_more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size > settings.body:
             raise _too_large(settings)
-        chunks.append(chunk)
+        if chunk:
+            chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -2,42 +2,97 @@
 
 import asyncio
 
+END = b"\r\n\r\n"
+
 
 class Answer(Exception):
     """A server's answer that is none, or a connection that has ended."""
 
 
-class Connection:
+class Connection(asyncio.Protocol):
     """A connection that asks one thing after another."""
 
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
+    def __init__(self):
+        self.transport, self.is_over = None, False
+        self._received, self._waiting = bytearray(), None
 
     @classmethod
     async def open(cls, host, port):
-        return cls(*await asyncio.open_connection(host, port))
+        """Connect."""
+        return (await asyncio.get_running_loop().create_connection(cls, host, port))[1]
 
-    async def ask(self, head, body):
-        """Send a request, and return the answer's status, headers (lower case) and body."""
-        self.writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-        await self.writer.drain()
-        return await self.answer()
+    async def ask(self, head, body, seconds=None):
+        """Send a request, and return the answer's status, headers (lower case) and body.
 
-    async def answer(self):
+        Raises
+        ------
+        Answer
+            There is none, or none after so many seconds.
+        """
+        self.send(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        return await self.answer(seconds)
+
+    def send(self, data):
+        """Send some bytes; what the connection does not take now goes later."""
+        self.transport.write(data)
+
+    async def answer(self, seconds=None):
         """Return the status, headers and body of the next answer."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, self._fail, "it takes too long")
+        self._look()
         try:
-            lines = (await self.reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-            status = int(lines[0].split(b" ")[1])
-            pairs = (line.partition(b":") for line in lines[1:] if line)
-            headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-            body = await self.reader.readexactly(int(headers.get(b"content-length", b"0")))
-        except (asyncio.IncompleteReadError, ConnectionError, IndexError, ValueError) as error:
-            raise Answer(f"no answer: {error!r}") from error
-        return status, headers, body
+            return await self._waiting
+        finally:
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
 
     def close(self):
         """Close, at once."""
-        self.writer.transport.abort()
+        self.transport.abort()
+
+    # ------------------------------------------------------------ what asyncio calls
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self._received += data
+        self._look()
+
+    def eof_received(self):
+        self.is_over = True
+        self._look()
+
+    def connection_lost(self, error):
+        self.is_over = True
+        self._look()
+
+    def _look(self):
+        """Give the answer that has come to whom it is for."""
+        if self._waiting is None or self._waiting.done():
+            return
+        received = self._received
+        start = received.find(END) + len(END)
+        if start >= len(END):
+            try:
+                status, headers = _read_head(bytes(received[:start]))
+                end = start + int(headers.get(b"content-length", b"0"))
+            except (IndexError, ValueError) as error:
+                self._fail(repr(error))
+                return
+            if len(received) >= end:
+                body = bytes(received[start:end])
+                del received[:end]
+                self._waiting.set_result((status, headers, body))
+                return
+        if self.is_over:
+            self._fail(f"the connection ended after {len(received)} bytes")
+
+    def _fail(self, reason):
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(Answer(f"no answer: {reason}"))
 
 
 class Connections:
@@ -46,17 +101,17 @@ class Connections:
     def __init__(self, host, port):
         self._host, self._port, self._idle = host, port, []
 
-    async def ask(self, head, body):
+    async def ask(self, head, body, seconds=None):
         """As `Connection.ask`, over any that is idle, or a new one."""
         connection = None
         while self._idle and connection is None:
             connection = self._idle.pop()
-            if connection.reader.at_eof() or connection.writer.transport.is_closing():  # the server has had enough
+            if connection.is_over or connection.transport.is_closing():  # the server has had enough
                 connection.close()
                 connection = None
         connection = connection or await Connection.open(self._host, self._port)
         try:
-            answer = await connection.ask(head, body)
+            answer = await connection.ask(head, body, seconds)
         except BaseException:
             connection.close()
             raise
@@ -70,3 +125,10 @@ class Connections:
         """Close all that are idle."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _read_head(text):
+    """Return the status and the headers, names in lower case."""
+    first, *lines = text.split(b"\r\n")
+    pairs = (line.partition(b":") for line in lines if line)
+    return int(first.split(b" ")[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}

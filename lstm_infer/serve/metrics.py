@@ -25,13 +25,18 @@ class Metrics:
             "lstm_infer_request_seconds", "Time from a request's arrival to its answer.", ["protocol"],
             buckets=BUCKETS, registry=self._registry,
         )  # fmt: skip
+        self._counted = {}  # by protocol and status: what is looked up in the two above
         self._streams = client.Gauge("lstm_infer_websockets", "Open WebSocket streams.", registry=self._registry)
         self._registry.register(self)
 
     def count(self, protocol, status, began):
         """Count a request that has been answered; `began` by ``time.perf_counter``."""
-        self._requests.labels(protocol, str(status)).inc()
-        self._latency.labels(protocol).observe(time.perf_counter() - began)
+        key = protocol, status
+        if key not in self._counted:
+            self._counted[key] = self._requests.labels(protocol, str(status)), self._latency.labels(protocol)
+        number, latency = self._counted[key]
+        number.inc()
+        latency.observe(time.perf_counter() - began)
 
     def stream(self, change):
         """Count a WebSocket that has opened (1) or closed (-1)."""

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import InputError, LSTMInferError
 from ..loading import load_model
 from .failures import Failure
+from .garbage import settle_again
 from .scheduler import Scheduler
 from .snapshots import Snapshots
 from .streams import Streams
@@ -106,6 +107,7 @@ class Repository:
     def __init__(self, path, settings):
         self._path, self._settings = Path(path), settings
         self._models, self._failed, self._seen = {}, {}, {}  # by (name, version): Served; (stamp, reason); Source
+        self._versions = {}  # by name: `Served` by version, never changed but replaced
         self._lock, self._stopped, self._thread = threading.Lock(), threading.Event(), None
         self._snapshots = None
         self.is_ready = False
@@ -119,11 +121,11 @@ class Repository:
         Failure
             There is none.
         """
-        versions = {v: served for (n, v), served in list(self._models.items()) if n == name}
-        if not versions:
+        versions = self._versions.get(name)
+        if versions is None:
             raise Failure(404, f"found no model {name!r:.80} here")
         if version is None:
-            return versions[max(versions, key=int)]
+            return versions[max(versions, key=int)] if len(versions) > 1 else next(iter(versions.values()))
         if version not in versions:
             raise Failure(404, f"found no version {version!r:.20} of model '{name}', only {sorted(versions, key=int)}")
         return versions[version]
@@ -174,22 +176,35 @@ class Repository:
             served.close()
         self._let_go_of_snapshots(self.snapshot())
         self._models.clear()
+        self._sort()
 
     def _watch(self):
         while not self._stopped.wait(self._settings.poll):
             try:
-                self.refresh()
-                for served in self.all():
-                    if served.streams is not None:
-                        served.streams.pool.evict()
-                self.snapshot()
+                if self._look():
+                    settle_again()
             except Exception:  # noqa: BLE001  (a folder that is gone for a moment must not end the reloading)
                 log.exception("reload failed")
 
+    def _look(self):
+        """Do what is to be done now and then; return as `refresh`. Nothing of a model that is gone is held after it."""
+        is_changed = self.refresh()
+        for served in self.all():
+            if served.streams is not None:
+                served.streams.pool.evict()
+        self.snapshot()
+        return is_changed
+
     def refresh(self, is_first=False):
-        """Load what is new or has changed, and let go what is gone; requests on their way are answered."""
+        """Load what is new or has changed, and let go what is gone; requests on their way are answered.
+
+        Returns
+        -------
+        bool
+            Whether there is another set of models now.
+        """
         with self._lock:
-            found = {}
+            found, before = {}, self._versions
             for key, source in find(self._path):
                 if found.setdefault(key, source) is not source and is_first:
                     files = {"model": key[0], "used": found[key].path.name, "passed_over": source.path.name}
@@ -202,12 +217,14 @@ class Repository:
                     self._load(key, source)
             for key in [key for key in self._models if key not in found]:
                 gone = self._models.pop(key)
+                self._sort()
                 log.info("removed", extra={"data": {"model": key[0], "version": key[1]}})
                 gone.close()
                 if self._snapshots is not None:
                     self._snapshots.save(gone)
             self._failed = {key: value for key, value in self._failed.items() if key in found}
             self._seen = found
+        return self._versions is not before
 
     def _load(self, key, source):
         name, version = key
@@ -221,10 +238,18 @@ class Repository:
         old = self._models.get(key)
         self._hand_over(old, served)
         self._models[key] = served
+        self._sort()
         if old is not None:
             old.close()
         how = {"mode": served.scheduler.mode, "reason": served.scheduler.reason}
         log.info("loaded", extra={"data": {"model": name, "version": version, **how}})
+
+    def _sort(self):
+        """Note which versions there are of every name."""
+        versions = {}
+        for (name, version), served in self._models.items():
+            versions.setdefault(name, {})[version] = served
+        self._versions = versions
 
     # ------------------------------------------------------------ streams
     def _hand_over(self, old, served):

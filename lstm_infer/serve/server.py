@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ..errors import InputError
 from .app import make_app
-from .arguments import TOKEN
+from .arguments import CONNECTIONS, TOKEN
 from .connection import MOST_HEAD, make_protocol
-from .door import JsonLines
+from .garbage import settle
+from .lines import Lines
 from .repository import Repository
 from .settings import Settings, need
 
+log = logging.getLogger("lstm_infer.serve")
 SWITCH = 0.0005
 """Seconds a thread of Python's may keep others waiting: the threads that compute wait for the one that talks, and a
 round of theirs is as short as this."""
@@ -32,18 +34,42 @@ def settings_of(options):
 
 def run(options):
     """Serve until SIGTERM or SIGINT; returns the exit status."""
-    uvicorn, settings = need("uvicorn"), settings_of(options)
-    for name in ("starlette", "orjson", "prometheus_client", "websockets"):
+    settings = settings_of(options)
+    for name in ("uvicorn", "starlette", "orjson", "prometheus_client", "websockets"):
         need(name)
-    log = set_up_log(options.log_level)
+    set_up_log(options.log_level)
     repository = Repository(options.path, settings)
     repository.start()
-    app = make_app(repository, settings)
-    protocol = make_protocol(options.body_timeout, options.connections)
+    listen(repository, settings, options.host, options.port, options.connections)
+    log.info("stopped")
+    return 0
+
+
+def listen(repository, settings, host, port, connections=CONNECTIONS):
+    """Answer requests until SIGTERM or SIGINT; the repository is then closed.
+
+    Parameters
+    ----------
+    repository : Repository
+        Started.
+    settings : Settings
+    host : str
+    port : int
+        0 for any that is free; the log says which.
+    connections : int
+        The most at the same time.
+
+    Raises
+    ------
+    InputError
+        There is no listening there.
+    """
+    uvicorn, app = need("uvicorn"), make_app(repository, settings)
+    protocol = make_protocol(settings.body_seconds, connections)
     config = uvicorn.Config(
-        app, host=options.host, port=options.port, http=protocol, log_config=None, access_log=False,
-        server_header=False, h11_max_incomplete_event_size=MOST_HEAD, timeout_graceful_shutdown=GRACE,
-        ws_max_size=settings.body, lifespan="on",
+        app, host=host, port=port, http=protocol, log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=MOST_HEAD,
+        timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
 
     class Server(uvicorn.Server):
@@ -57,6 +83,7 @@ def run(options):
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is then over
         signal.signal(number, lambda *_: None)
     sys.setswitchinterval(SWITCH)
+    settle()
     server = Server(config)
     try:
         server.run()
@@ -65,21 +92,17 @@ def run(options):
     finally:
         repository.close()
     if not server.started:
-        raise InputError(f"cannot listen on {options.host} port {options.port}")
-    log.info("stopped")
-    return 0
+        raise InputError(f"cannot listen on {host} port {port}")
 
 
 def set_up_log(level):
-    """Send what the server has to say to standard error, one JSON object a line; return the logger."""
-    log, handler = logging.getLogger("lstm_infer.serve"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    """Send what the server has to say to standard error, one JSON object a line."""
+    handler = Lines(sys.stderr)
     log.handlers, log.propagate = [handler], False
     log.setLevel(level.upper())
     uvicorn = logging.getLogger("uvicorn")
     uvicorn.handlers, uvicorn.propagate = [handler], False
     uvicorn.setLevel(max(logging.WARNING, log.level))
-    return log
 
 
 def _token(options):

@@ -22,7 +22,7 @@ def run(submit, features, rate, seconds, seed=0):
     Parameters
     ----------
     submit : callable
-        Called with x (timesteps, features) and a function to call when the answer is there.
+        Called with x (timesteps, features) and a function to call with the answer when it is there.
     """
     random = np.random.default_rng(seed)
     number = max(1, int(rate * seconds))
@@ -35,7 +35,7 @@ def run(submit, features, rate, seconds, seed=0):
         if wait > 0:
             time.sleep(wait)
 
-        def end(n=n, moment=moment):
+        def end(answer, n=n, moment=moment):
             latencies[n] = time.perf_counter() - began - moment
             done.release()
 
@@ -55,13 +55,28 @@ def sweep(make, features, rates, seconds, give_up):
     make : callable
         Returns ``submit`` and a function that ends it.
     """
-    found = []
-    for rate in rates:
+
+    def measure(rate):
         submit, close = make()
         run(submit, features, rate, 0.5, seed=1)
         latencies = run(submit, features, rate, seconds)
         close()
-        p50, p99 = np.percentile(latencies, [50, 99]).tolist()
+        return latencies
+
+    return ascend(measure, rates, give_up)
+
+
+def ascend(measure, rates, give_up):
+    """Return (rate, p50, p99) of ascending rates, as far as they can be borne.
+
+    Parameters
+    ----------
+    measure : callable
+        Returns the latencies of a rate.
+    """
+    found = []
+    for rate in rates:
+        p50, p99 = np.percentile(measure(rate), [50, 99], method="higher").tolist()
         found.append((float(rate), p50, p99))
         if all(late > give_up for _, _, late in found[-2:]) and len(found) > 1:
             break

@@ -84,9 +84,9 @@ class Batcher:
             batch = np.zeros((lengths.max(), len(taken), taken[0][0].shape[1]), np.float32)
             for n, (x, _) in enumerate(taken):
                 batch[: len(x), n] = x
-            session.run(None, {"x": batch, "lengths": lengths})
-            for _, end in taken:
-                end()
+            [[h]] = session.run(None, {"x": batch, "lengths": lengths})
+            for n, (_, end) in enumerate(taken):
+                end(h[n])
 
 
 def main():
