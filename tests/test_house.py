@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lstm_infer"
 
 PEERS = {"onnx", "onnxruntime", "openvino", "torch", "tensorflow", "tf_keras"}
 
-SERVE = {"starlette", "uvicorn", "orjson", "prometheus_client", "httpx", "websockets"}
+SERVE = {"starlette", "uvicorn", "uvloop", "orjson", "prometheus_client", "httpx", "websockets"}
 
 MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the standard library
     "errors": set(),
@@ -48,7 +48,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
         "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "wholefile", "numpy",
         "numba", "llvmlite", "matplotlib",
     },
-    "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
+    "workers": {"protocol", "openloop", "padding", "lstm_infer", "numpy"} | PEERS,
     "cli": {
         "arguments", "errors", "loading", "layers", "batch", "text", "verify", "bench", "warmup", "inspection", "serve",
         "completion",
