@@ -15,6 +15,7 @@ from . import inputs as doors
 from .chains import Chain
 from .errors import InputError
 from .graph import Graph
+from .layers import memory
 from .layers.base import Context, Layer, Tensor, _OwnStates
 from .layers.core import InputLayer
 from .layers.sequences import ROWS_EACH
@@ -24,6 +25,9 @@ from .threads import available, each
 
 CHUNK_ROWS = 256
 """Rows that are computed together unless ``batch_size`` says otherwise: enough to use the caches well."""
+
+RAGGED_CHUNKS = 2
+"""Chunks for every thread where rows have different lengths; one chunk alone is shared out among the threads inside."""
 
 WHOLE = object()
 """As a batch size: all rows at once."""
@@ -269,22 +273,21 @@ class Model(Layer):
         rows = len(values[0])
         if rows == 0:
             return self._empty(values, masks)
-        chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values))
-        order = None if in_order or len(chunks) == 1 else _longest_first(masks)
+        is_ragged = any(m is not None for m in masks)
+        chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values, is_ragged))
         parts = [None] * len(chunks)
         each_one = threads if len(chunks) > 1 and not in_order else 1
         threads_inside = threads if each_one == 1 else 1
 
         def compute(number):
-            chunk = chunks[number] if order is None else order[chunks[number]]
+            chunk = chunks[number]
             part_masks = [None if m is None else m[chunk] for m in masks]
             given = tuple(m for m in part_masks if m is not None)
             inside = context(given_masks=given, threads=threads_inside)
             parts[number] = self.graph.run([v[chunk] for v in values], part_masks, inside)[0]
 
         each(each_one, _progress(range(len(chunks)), verbose), compute)
-        back = None if order is None else np.argsort(order)
-        joined = [_joined(*pair, back) for pair in zip(zip(*parts, strict=True), self._have_rows(), strict=True)]
+        joined = [_joined(*pair) for pair in zip(zip(*parts, strict=True), self._have_rows(), strict=True)]
         return pack_like(self.output, joined)
 
     def _have_rows(self):
@@ -292,13 +295,16 @@ class Model(Layer):
         free = any(tensor.shape[0] is None for tensor in self.graph.inputs)
         return [not free or (tensor.shape != () and tensor.shape[0] is None) for tensor in self.graph.outputs]
 
-    def _chunk_rows(self, batch_size, rows, threads, values):
+    def _chunk_rows(self, batch_size, rows, threads, values, is_ragged):
         if batch_size is not None:
             return rows if batch_size is WHOLE else batch_size
         if self.is_stateful:
             return self.graph.inputs[0].shape[0] or rows
         if rows >= ROWS_EACH * threads > ROWS_EACH and sum(value.size for value in values) >= PARALLEL_NUMBERS:
-            return min(CHUNK_ROWS, -(-rows // threads))
+            if not is_ragged:
+                return min(CHUNK_ROWS, -(-rows // threads))
+            if rows > CHUNK_ROWS:  # enough for every thread to have its share, wherever the long rows are
+                return min(CHUNK_ROWS, -(-rows // (RAGGED_CHUNKS * threads)))
         return CHUNK_ROWS
 
     def _empty(self, values, masks):
@@ -527,22 +533,15 @@ def _is_on_masks(layer):
     return layer.is_recorded and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool
 
 
-def _joined(parts, has_rows, back):
-    """Join what chunks of rows gave, in the order of the rows."""
+def _joined(parts, has_rows):
     if not has_rows or len(parts) == 1:
         return parts[0]
-    whole = np.concatenate(parts)
-    return whole if back is None else whole[back]
+    whole = memory.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    return np.concatenate(parts, out=whole)
 
 
 def _chunks(rows, size):
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
-
-
-def _longest_first(masks):
-    """Return an order of rows in which neighbours are about equally long, or None where masks do not tell."""
-    temporal = [mask for mask in masks if mask is not None]
-    return np.argsort(-temporal[0].sum(axis=1), kind="stable") if temporal else None
 
 
 def _progress(numbers, verbose):

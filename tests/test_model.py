@@ -406,3 +406,17 @@ def test_session_refuses_a_state_of_no_arrays(state):
     model = line()
     with pytest.raises(li.InputError, match="expected a list of arrays"):
         model.session().state = {model.layers[0].name: state["lstm"]}
+
+
+@pytest.mark.parametrize("rows", [3, 40, 300, 700])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_ragged_rows_are_shared_out_and_come_back_in_order(rows, threads):
+    model = li.Sequential([li.Input((None, 3)), li.LSTM(17, return_sequences=True), li.Dense(2)])
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(size=shape) for shape in ((3, 68), (17, 68), (68,), (17, 2), (2,))])
+    data, lengths = random.normal(size=(rows, 40, 3)).astype(np.float32), random.permutation(rows) % 41
+    whole = model.predict(data, lengths=lengths, threads=threads)
+    for row in (0, rows // 2, rows - 1):
+        np.testing.assert_array_equal(
+            whole[row], model.predict(data[row : row + 1], lengths=lengths[row : row + 1], threads=1)[0]
+        )
