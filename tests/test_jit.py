@@ -19,14 +19,14 @@ print(row.tolist(), jit.cache_folder())
 """
 
 
-def run(package_root, cache, **environment):
-    """Run `PROGRAM` in a process of its own; returns the result and the cache folder it chose."""
+def run(package_root, cache, folder="/", before="", **environment):
+    """Run `PROGRAM`, after something else, in another process; returns the result and the cache folder it chose."""
     variables = {**os.environ, "PYTHONPATH": str(package_root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     variables.pop("LSTM_INFER_CACHE_DIR", None)
     if cache is not None:
         variables["LSTM_INFER_CACHE_DIR"] = str(cache)
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd="/", timeout=300)
+    command = [sys.executable, "-c", before + PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=folder, timeout=300)
     assert done.returncode == 0, done.stderr
     values, _, folder = done.stdout.strip().rpartition(" ")
     return values, folder
@@ -47,6 +47,14 @@ def test_second_process_loads_what_the_first_compiled(tmp_path):
     assert compiled
     assert run(ROOT, tmp_path) == (values, folder)
     assert {path.name: path.stat().st_mtime_ns for path in Path(folder).glob("*.nbc")} == compiled
+
+
+def test_relative_folder_stays_where_it_was(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    moving = "import os\nfrom lstm_infer.kernels import activations\nos.chdir('elsewhere')\n"
+    _, folder = run(ROOT, "kernels", tmp_path, moving)
+    assert Path(folder).parent == tmp_path / "kernels" and list(Path(folder).glob("*.nbc"))
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_an_edit_in_any_kernel_file_leaves_the_old_code_behind(copy, tmp_path):
@@ -72,7 +80,7 @@ def test_damaged_cache_is_compiled_anew(tmp_path):
 def test_folder_that_others_can_write_is_not_used(tmp_path):
     tmp_path.chmod(0o777)
     values, folder = run(ROOT, tmp_path)
-    assert (values, folder) == ("[[0.0, 3.0]]", "None")
+    assert (values, folder) == ("[[0.0, 3.0]]", "None") and not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

@@ -51,15 +51,17 @@ def inner(function):
 def cache_folder():
     """Return the folder of compiled kernels that belongs to this very code, or None where there is no safe one."""
     chosen = os.environ.get("LSTM_INFER_CACHE_DIR")
-    folder = (Path(chosen) if chosen else _user_cache() / "lstm_infer") / _digest()
     try:
+        # absolute, since Numba comes back to it later, when this process may have changed its directory
+        folder = (Path(chosen) if chosen else _user_cache() / "lstm_infer").absolute() / _digest()
         folder.parent.parent.mkdir(parents=True, exist_ok=True)
         for private in (folder.parent, folder):  # one by one: with parents=True the mode would hold for the last alone
             private.mkdir(mode=0o700, exist_ok=True)
-        safe = _is_private(folder) and _is_private(folder.parent) and os.access(folder, os.R_OK | os.X_OK)
+            if not _is_private(private):
+                return None
+        return folder if os.access(folder, os.R_OK | os.X_OK) else None
     except (OSError, RuntimeError):
         return None
-    return folder if safe else None
 
 
 def _user_cache():
