@@ -439,3 +439,13 @@ def test_weights_of_a_stack_with_a_cell_of_a_user():
     layer = li.RNN([li.LSTMCell(2), PlainCell()])
     layer.set_weights(reference.random_weights("lstm", 5, 2))
     assert layer(np.zeros((1, 3, 5))).shape == (1, 2)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+@pytest.mark.parametrize("gate, expected", [(-60.0, 1e20), (-1e30, 1e20), (60.0, 3.0)])
+def test_gru_with_a_shut_gate_and_a_large_candidate(reset_after, gate, expected):
+    cell = li.GRUCell(1, activation="linear", reset_after=reset_after)
+    kernel, bias = np.array([[gate, 0.0, 1e20 if gate < 0 else 1.0]]), np.zeros((2, 3) if reset_after else 3)
+    cell.set_weights([kernel, np.zeros((1, 3)), bias])
+    h, _ = cell(np.ones((1, 1), np.float32), [np.full((1, 1), 3.0, np.float32)])
+    np.testing.assert_allclose(h, [[expected]], rtol=1e-6)

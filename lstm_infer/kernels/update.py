@@ -21,6 +21,9 @@ from .jit import kernel
 from .vector import ALIGNMENT, I64, LANES, const, count, fma, i64, load, offset, prefetch, store
 from .vector_math import ON_VECTORS, clip, exp_negative_and_one_more, tanh_parts
 
+ROOM = 64.0
+"""Limit of the exponent of a gate's power of two where it is multiplied by a denominator, which then is finite."""
+
 
 def activation_of(builder, f):
     """Return the function of a vector that `Activation` `f` means."""
@@ -33,8 +36,9 @@ def _gated(builder, g, gate, n, d=None):
     if g.code != SIGMOID:
         n = builder.fmul(activation_of(builder, g)(gate), n)
         return n if d is None else builder.fdiv(n, d)
-    _, e = exp_negative_and_one_more(builder, gate)
-    return builder.fdiv(n, e if d is None else builder.fmul(d, e))
+    if d is None:
+        return builder.fdiv(n, exp_negative_and_one_more(builder, gate)[1])
+    return builder.fdiv(n, builder.fmul(d, exp_negative_and_one_more(builder, gate, ROOM)[1]))
 
 
 def _gated_activation(builder, cell, gate, x):
@@ -61,7 +65,9 @@ def _interpolate(builder, cell, z, h, candidate):
     g = cell.recurrent_activation
     if g.code == SIGMOID:  # g(z) = 1 / (1 + e), and so 1 - g(z) = e / (1 + e)
         e, more = exp_negative_and_one_more(builder, z)
-        return builder.fdiv(fma(builder, e, candidate, h), more)
+        kept = builder.fdiv(const(1.0), more)
+        # not (h + e * candidate) / (1 + e): e may be so large that a large candidate overflows
+        return fma(builder, builder.fmul(e, kept), candidate, builder.fmul(kept, h))
     kept = activation_of(builder, g)(z)
     return fma(builder, kept, h, builder.fmul(builder.fsub(const(1.0), kept), candidate))
 

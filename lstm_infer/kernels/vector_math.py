@@ -108,14 +108,14 @@ def tanh(builder, x):
     return clip(builder, builder.select(small, x, builder.fdiv(n, d)), const(-1.0), const(1.0))
 
 
-def exp_negative_and_one_more(builder, x):
+def exp_negative_and_one_more(builder, x, limit=126.0):
     """Return exp(-x) and 1 + exp(-x), for the sigmoid of a gate: cheaper than `sigmoid`, accurate to 1e-7 after the
     division.
 
-    The power of two is fitted to the least relative error on [-1/2, 1/2]. At the limits, exp(-x) is 2**-126 and 2**64,
-    which leaves room for a factor.
+    The power of two is fitted to the least relative error on [-1/2, 1/2]. At the limits, exp(-x) is 2**-126 and
+    ``2**limit``.
     """
-    t = clip(builder, builder.fmul(x, const(-1.4426950408889634)), const(-126.0), const(64.0))
+    t = clip(builder, builder.fmul(x, const(-1.4426950408889634)), const(-126.0), const(limit))
     shifted = builder.fadd(t, const(ROUND))
     r = builder.fsub(t, builder.fsub(shifted, const(ROUND)))
     p = polynomial(
