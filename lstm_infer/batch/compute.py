@@ -1,6 +1,7 @@
 """Predictions of `Samples`: batches by timesteps, equal bits whatever the batches, and the one row that is to blame."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,6 @@ from ..layers.sequences import ROWS_EACH
 from ..layers.structure import flatten
 from ..model import Model, check_threads
 from .block import BLOCK_BYTES, Ragged, Rejected, as_ragged, join
-from .pipeline import Pool
 
 OUTPUT_BYTES = 4 * BLOCK_BYTES
 """Bytes of predictions that are computed at once."""
@@ -66,10 +66,10 @@ class Computer:
 
     def pool(self):
         """Return the threads for `begin`: in a stateful model one row after the other has its turn."""
-        return Pool(1 if self._model.is_stateful else self._threads)
+        return ThreadPoolExecutor(1 if self._model.is_stateful else self._threads, "lstm_infer batch")
 
     def begin(self, samples, pool):
-        """Return the calls that compute samples: pieces that memory allows, one for every thread if there are enough.
+        """Return futures of `Results`: pieces that memory allows, one for every thread if there are enough.
 
         A thread that is through with its piece goes on with one of the samples that come next, and waits for nobody.
         """
@@ -96,8 +96,8 @@ class Computer:
             Of the first samples, none fits the model.
         """
         waiting = []
-        for call in calls:
-            waiting.append(call.wait())
+        while calls:
+            waiting.append(calls.pop(0).result())  # and forgotten, since it may be large
             self._has_computed = self._has_computed or waiting[-1].rows > 0
             if self._has_computed:
                 yield from waiting

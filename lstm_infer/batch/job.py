@@ -205,7 +205,7 @@ def predict_batches(model, batches, **settings):
             yield pack_like(model.output, [list(y) if hasattr(y, "lengths") else y for y in outputs])
     finally:
         stop.set()
-        pool.close()
+        pool.shutdown(wait=False, cancel_futures=True)
         feed.close()
 
 
@@ -299,7 +299,7 @@ def _run(model, feed, target, settings, shown, memory):
                     memory.look()
                     shown.update(at.rows, feed.fraction())
         finally:
-            pool.close()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     writing = Apart(write)
     try:
