@@ -75,13 +75,17 @@ def _common_models():
 
 
 def _exercise(model):
-    """Run a model in every way, on zeros."""
-    inputs = [np.zeros([FREE if n is None else n for n in (1, *t.shape[1:])], t.dtype) for t in model.inputs]
+    """Run a model in every way, on zeros and empty texts."""
+    inputs = [_nothing([FREE if n is None else n for n in (1, *t.shape[1:])], t.dtype) for t in model.inputs]
     model.predict(inputs)
     for use in (_predict_masked, _step, _step_in_pool):
         with contextlib.suppress(InputError):  # not every model takes masks, or can be stepped
             use(model, inputs)
     model.reset_states()
+
+
+def _nothing(shape, dtype):
+    return np.full(shape, b"" if np.dtype(dtype).kind == "O" else 0, dtype)
 
 
 def _predict_masked(model, inputs):

@@ -11,6 +11,7 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.bench import cases, compare, engines, main, model, plot, reference, report, rounds, statistics, table
+from lstm_infer.warmup import warm_up
 
 ROOT = Path(__file__).resolve().parent.parent
 SUNSPOTS = ROOT / "models" / "sunspots.h5"
@@ -238,3 +239,22 @@ def test_random_inputs_fit_the_model():
     assert [array.shape for array in found] == [(5, 50), (5, 3), (5, 50, 2)]
     assert set(np.unique(found[0])) == {0, 1, 2, 3} and set(np.unique(found[1])) <= {0, 1}
     assert found[2].dtype == np.float32 and len(np.unique(found[2])) > 100
+
+
+def test_random_texts_are_of_known_words():
+    words, text = li.Input((None,), dtype="string"), li.Input((1,), dtype="string")
+    number = li.StringLookup(vocabulary=["a", "b"])(words)
+    counts = li.TextVectorization(vocabulary=["c", "d"], output_mode="count")(text)
+    found = model.random_inputs(li.Model([words, text], [number, counts]), rows=40, timesteps=6)
+    assert [array.shape for array in found] == [(40, 6), (40, 1)]
+    assert set(found[0].ravel()) == {b"a", b"b"}
+    assert {word for cell in found[1].ravel() for word in cell.split()} == {b"c", b"d"}
+    assert {len(cell.split()) for cell in found[1].ravel()} == {6}
+
+
+@pytest.mark.parametrize("name", ["keras3_looked_up_words.h5", "keras3_text_in_a_nested_model.keras"])
+def test_bench_and_warmup_of_models_that_take_texts(name):
+    file = ROOT / "tests" / "golden" / name
+    found = model.measure(lambda: li.load_model(file), 0, batch=4, timesteps=3, seconds=0.01)
+    assert found["throughput"]["rows"] == 4 and model.table(found)
+    assert warm_up(li.load_model(file)).kernels >= 0

@@ -59,7 +59,8 @@ def measure(load, since, batch=256, timesteps=100, seconds=2.0):
 
 # ---------------------------------------------------------------- inputs
 def random_inputs(model, rows, timesteps):
-    """Return a list of inputs that the model takes: ids in range for an Embedding, 0 or 1 for other whole numbers.
+    """Return a list of inputs that the model takes: ids in range for an Embedding, 0 or 1 for other whole numbers, and
+    known words for whatever looks words up.
 
     Parameters
     ----------
@@ -74,21 +75,35 @@ def random_inputs(model, rows, timesteps):
     inputs = []
     for tensor in model.inputs:
         shape = [rows, *(timesteps if n is None else n for n in tensor.shape[1:])]
-        ids = min(_ids(model.graph, tensor), default=2 if np.dtype(tensor.dtype).kind in "biu" else None)
-        values = random.uniform(size=shape) if ids is None else random.integers(0, ids, shape)
+        readers, kind = list(_readers(model.graph, tensor)), np.dtype(tensor.dtype).kind
+        ids = min((r.input_dim for r in readers if isinstance(r, Embedding)), default=2 if kind in "biu" else None)
+        if kind == "O":
+            values = _texts(readers, shape, timesteps, random)
+        else:
+            values = random.uniform(size=shape) if ids is None else random.integers(0, ids, shape)
         inputs.append(values.astype(tensor.dtype))
     return inputs
 
 
-def _ids(graph, tensor):
-    """Yield the number of ids of every Embedding that looks up `tensor`, in models inside the model too."""
+def _readers(graph, tensor):
+    """Yield the layers that are given `tensor`, in models inside the model too."""
     for node in graph.nodes:
         layer = getattr(node.layer, "layer", node.layer)  # what a TimeDistributed contains
         for place, leaf in enumerate(flatten(node.inputs)):
-            if leaf is tensor and isinstance(layer, Embedding):
-                yield layer.input_dim
-            elif leaf is tensor and hasattr(layer, "graph"):
-                yield from _ids(layer.graph, layer.graph.inputs[place])
+            if leaf is tensor and hasattr(layer, "graph"):
+                yield from _readers(layer.graph, layer.graph.inputs[place])
+            elif leaf is tensor:
+                yield layer
+
+
+def _texts(readers, shape, timesteps, random):
+    """Return an array of words that the readers know; of texts of so many words, if a reader splits them."""
+    known = next((r.tokens for r in readers if getattr(r, "tokens", None)), [b"a", b"word"])
+    words = timesteps if any(getattr(r, "split", None) for r in readers) else 1
+    picked = random.choice(np.array(known, object), (int(np.prod(shape)), words))
+    texts = np.empty(len(picked), object)
+    texts[:] = [b" ".join(row) for row in picked.tolist()]
+    return texts.reshape(shape)
 
 
 # ---------------------------------------------------------------- times
