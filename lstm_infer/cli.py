@@ -299,13 +299,15 @@ def _verify(options):
 def _bench(options):
     since = time.perf_counter_ns()
     from .bench.model import measure, table
-    from .bench.output import check_folder, write_json
+    from .bench.output import check_target, write_json
 
-    check_folder(options.json)
+    check_target(options.json)
     document = measure(lambda: _load(options), since, options.batch, options.timesteps, options.seconds)
-    if options.json:
-        write_json(document, options.json)
-    print("\n".join(table(document)))
+    try:
+        print("\n".join(table(document)), flush=True)
+    finally:  # each of the two, whatever happens to the other
+        if options.json:
+            write_json(document, options.json)
     return 0
 
 

@@ -1,5 +1,7 @@
 """The benchmark: that it computes, compares and reports rightly. How fast anything is, no test says."""
 
+import errno
+import io
 import json
 import os
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 import lstm_infer as li
 from lstm_infer.bench import cases, compare, engines, main, model, plot, reference, report, rounds, statistics, table
 from lstm_infer.warmup import warm_up
+from lstm_infer.wholefile import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 SUNSPOTS = ROOT / "models" / "sunspots.h5"
@@ -188,11 +191,52 @@ def test_a_run(tiny, tmp_path, capsys):
         (["--python", "torch=/no/such/python"], "expected ENGINE=PATH"),
         (["--compare", "/no/such/file.json"], "No such file"),
         (["--json", "/no/such/folder/run.json"], "its folder does not exist"),
+        (["--plot", "/no/such/folder/run.png"], "its folder does not exist"),
+        (["--json", str(ROOT)], "found a folder there, expected a file's name"),
+        (["--plot", str(ROOT)], "found a folder there, expected a file's name"),
+        (["--json", os.devnull], "found no file there"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_is_shown_before_it_is_written(tiny, tmp_path, capsys, monkeypatch):
+    """On a full disk."""
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    monkeypatch.setattr(os, "fsync", full_disk)
+    file = tmp_path / "run.json"
+    assert main([*QUICKLY, "--quiet", "--json", str(file)]) == 1
+    shown = capsys.readouterr()
+    assert TINY[0].name in shown.out
+    assert shown.err == f"bench.py: {file}: No space left on device\n"
+    assert os.listdir(tmp_path) == []
+
+
+def full_disk(handle):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Gone(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_run_is_written_though_nobody_reads_the_table(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert main([*QUICKLY, "--quiet", "--json", str(tmp_path / "run.json")]) == 1
+    assert json.loads((tmp_path / "run.json").read_text())["cases"]
+
+
+def test_a_file_that_cannot_be_replaced_is_named(tmp_path):
+    (tmp_path / "target").mkdir()
+    for target in (tmp_path / "target", tmp_path / "no" / "target"):
+        with pytest.raises(OSError) as caught, replacing(target) as file:
+            file.write(b"x")
+        assert caught.value.filename == str(target)
+    assert os.listdir(tmp_path) == ["target"]
 
 
 def test_an_interpreter_without_the_engine(tmp_path):
@@ -228,6 +272,24 @@ def test_bench_of_a_model_wrong_usage(tmp_path):
     assert run(SUNSPOTS, "--seconds", 0).returncode == 2
     assert run(tmp_path / "no.h5").returncode == 2
     assert run(SUNSPOTS, "--json", tmp_path / "no" / "model.json").returncode == 2
+    done = run(SUNSPOTS, "--json", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"lstm-infer: {tmp_path}: found a folder there, expected a file's name\n"
+
+
+def test_bench_of_a_model_is_shown_before_it_is_written(tmp_path):
+    program = (
+        "import errno, os, sys; from lstm_infer.cli import main\n"
+        "def full_disk(handle): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "os.fsync = full_disk; sys.exit(main(sys.argv[1:]))"
+    )
+    file = tmp_path / "model.json"
+    command = [sys.executable, "-c", program, "bench", SUNSPOTS, "--seconds", "0.01", "--json", file]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 1 and "session.step" in done.stdout
+    assert done.stderr == f"lstm-infer: [Errno 28] No space left on device: '{file}'\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_random_inputs_fit_the_model():
