@@ -266,6 +266,8 @@ def test_bench_of_a_model(tmp_path):
     found = json.loads((tmp_path / "model.json").read_text())
     assert found["threads"] == 1 and found["timesteps"] == 24 and found["throughput"]["rows"] == 256
     assert [layer["type"] for layer in found["layers"]] == ["LSTM", "LSTM", "Dense", "checks, copies"]
+    assert "one" in found["whole"]
+    assert "The layers were timed one by one; predict computes 1 row(s)" in done.stdout
 
 
 def test_bench_of_a_model_wrong_usage(tmp_path):
@@ -318,5 +320,6 @@ def test_random_texts_are_of_known_words():
 def test_bench_and_warmup_of_models_that_take_texts(name):
     file = ROOT / "tests" / "golden" / name
     found = model.measure(lambda: li.load_model(file), 0, batch=4, timesteps=3, seconds=0.01)
-    assert found["throughput"]["rows"] == 4 and model.table(found)
+    assert found["throughput"]["rows"] == 4 and found["whole"] == []
+    assert not any("one by one" in line for line in model.table(found))
     assert warm_up(li.load_model(file)).kernels >= 0

@@ -54,7 +54,7 @@ def measure(load, since, batch=256, timesteps=100, seconds=2.0):
         "step": _step(model, one, seconds),
         "throughput": _throughput(model, many, seconds),
     }
-    return document | {"layers": _layers(model, one, many, seconds)}
+    return document | _layers(model, one, many, seconds)
 
 
 # ---------------------------------------------------------------- inputs
@@ -175,18 +175,25 @@ class _TimedGraph(Graph):
 
 
 def _layers(model, one, many, seconds):
-    """Return a list of the median times of each layer's call, for one row and for many, and of what is around them."""
-    graph = model.graph
+    """Return the median times of each layer's call, for one row and for many, and of what is around them; and for which
+    of the two `predict` computes no layer apart."""
+    graph, sizes = model.graph, {"one": one, "many": many}
     model.graph = timed = _TimedGraph(graph)
     try:
-        columns = [_layer_times(model, timed, x, seconds / 2) for x in (one, many)]
+        columns = [_layer_times(model, timed, x, seconds / 2) for x in sizes.values()]
+        whole = [size for size, x in sizes.items() if _passes_by(model, timed, x)]
     finally:
         model.graph = graph
     names = [(node.layer.name, type(node.layer).__name__) for node in graph.nodes] + [("around them", "checks, copies")]
-    return [
-        {"name": name, "type": kind, "one": a, "many": b}
-        for (name, kind), a, b in zip(names, *columns, strict=True)
-    ]
+    rows = zip(names, *columns, strict=True)
+    return {"layers": [{"name": n, "type": kind, "one": a, "many": b} for (n, kind), a, b in rows], "whole": whole}
+
+
+def _passes_by(model, graph, inputs):
+    """Whether `predict` of the inputs does without the graph."""
+    graph.times = []
+    model.predict(inputs, verbose=0)
+    return not graph.times
 
 
 def _layer_times(model, graph, inputs, seconds):
@@ -227,9 +234,18 @@ def table(document):
         *aligned(rows),
         "",
         *aligned(shares, left=2),
+        *_apart(document["whole"], one["rows"], many["rows"]),
         "",
         *LEGEND.splitlines(),
     ]
+
+
+def _apart(whole, one, many):
+    """Return a line on the layers' times, unless `predict` computes layer by layer anyway."""
+    if not whole:
+        return []
+    sizes = " and ".join({"one": f"{one} row(s)", "many": f"{many} rows"}[size] for size in whole)
+    return [f"The layers were timed one by one; predict computes {sizes} in one call, with less around them."]
 
 
 def _row(name, times):
