@@ -156,6 +156,18 @@ def test_a_worker_that_dies_is_reported_and_replaced(tmp_path):
         engine.stop()
 
 
+@pytest.mark.parametrize("line", ["hello", "[1]", "7", "\\377"])
+def test_a_peer_that_does_not_answer_in_json_has_failed(line, tmp_path, tiny, capsys, monkeypatch):
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n[ \"$1\" = -c ] || {{ printf '{line}\\n'; exec sleep 60; }}\n")
+    python.chmod(0o755)
+    quickly = ["--engines", "lstm_infer,torch", *QUICKLY[2:], "--quiet"]
+    assert main([*quickly, "--python", f"torch={python}"]) == 1
+    shown = capsys.readouterr()
+    assert "FAILED" in shown.out and "its process answered" in shown.out and "expected JSON" in shown.out
+
+
 def test_a_wrong_answer_is_found(monkeypatch, tiny, capsys):
     monkeypatch.setattr(reference, "lstm", lambda x, *weights: np.zeros((len(x), 4, 5)))
     monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
