@@ -299,24 +299,31 @@ def _verify(options):
 def _bench(options):
     since = time.perf_counter_ns()
     from .bench.model import measure, table
-    from .bench.output import check_folder, write_json
+    from .bench.output import check_target, write_json
 
-    check_folder(options.json)
+    check_target(options.json)
     document = measure(lambda: _load(options), since, options.batch, options.timesteps, options.seconds)
-    if options.json:
-        write_json(document, options.json)
-    print("\n".join(table(document)))
+    try:
+        print("\n".join(table(document)), flush=True)
+    finally:  # each of the two, whatever happens to the other
+        if options.json:
+            write_json(document, options.json)
     return 0
 
 
 def _warmup(options):
-    from .warmup import warm_up
+    from .warmup import cache_folder, warm_up
 
     began = time.perf_counter()
+    if cache_folder() is None:
+        chosen = os.environ.get("LSTM_INFER_CACHE_DIR")
+        place = f"LSTM_INFER_CACHE_DIR={chosen}: " if chosen else ""
+        advice = "expected one that only its owner can write" if chosen else "set LSTM_INFER_CACHE_DIR"
+        return _say(f"{place}found no folder of the user's own to keep kernels in, {advice}", 1)
     warmed = warm_up(None if options.model is None else _load(options))
     check_stopped()
-    if warmed.folder is None:
-        return _say("found no folder of the user's own to keep kernels in: set LSTM_INFER_CACHE_DIR", 1)
+    if warmed.lost:
+        return _say(f"{warmed.lost} kernels compiled that could not be kept in {warmed.folder}", 1)
     print(f"{warmed.kernels} kernels compiled in {time.perf_counter() - began:.1f} s, kept in {warmed.folder}")
     return 0
 

@@ -385,7 +385,7 @@ class Model(Layer):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise InputError(f"found a state of {found}, expected one of {sorted(carried)} (see initial_state())")
         states = {layer: state[name] for name, layer in carried.items()}
-        outputs = self._step(x_t, states)
+        outputs = self._step(x_t, states, "initial_state(batch)")
         return outputs, {name: states[layer] for name, layer in carried.items()}
 
     def _make_chain(self):
@@ -395,11 +395,11 @@ class Model(Layer):
     def _name_of_carried(self, layer):
         return next(name for name, carried in self.step_plan.carried.items() if carried is layer)
 
-    def _step(self, x_t, states):
-        """`step`, with states by layer, replaced in place."""
+    def _step(self, x_t, states, begin="reset_states()"):
+        """`step`, with states by layer, replaced in place; `begin` as in `Context`."""
         self.check_ready()
         values = doors.take_step(self, x_t, self.step_plan.inputs)
-        context = Context(states=states, carries=states.__contains__, continues=True)
+        context = Context(states=states, carries=states.__contains__, continues=True, begin=begin)
         outputs, _ = self.graph.run(values, [None] * len(values), context)
         pairs = zip(outputs, self.step_plan.outputs, strict=True)
         return pack_like(self.output, [y[:, 0] if temporal else y for y, temporal in pairs])

@@ -315,28 +315,45 @@ def _siblings(cpu):
 
 
 def _quota():
-    """Return the cores that control groups leave this process, or None where they do not say."""
-    own = f"/sys/fs/cgroup{_own_group()}/cpu.max"
-    for path in (own, "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
-        try:
-            with open(path) as file:
-                numbers = file.read().split()
-            if len(numbers) == 1:
-                with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
-                    numbers += file.read().split()
-            quota, period = (int(number) for number in numbers)
-        except (OSError, ValueError):  # no such file; "max"
-            continue
-        if quota > 0 and period > 0:
-            return max(1, quota // period)
-    return None
+    """Return the cores that control groups leave this process, or None where they do not say.
+
+    What limits a group limits all groups inside it: so each from the process's own up to the root has a say.
+    """
+    limits = []
+    for file in _limit_files():
+        numbers = _numbers(file)
+        if len(numbers) == 1:  # version 1 has the period beside it
+            numbers += _numbers(file.replace("cfs_quota", "cfs_period"))
+        if len(numbers) == 2 and min(numbers) > 0:
+            limits.append(max(1, numbers[0] // numbers[1]))
+    return min(limits, default=None)
 
 
-def _own_group():
-    """Return the path of this process's control group (version 2) below the root, or nothing."""
+def _numbers(file):
+    """Return the whole numbers in a file; none where it is not there or says something else, "max" for one."""
     try:
-        with open("/proc/self/cgroup") as file:
-            groups = [line.strip().split(":", 2) for line in file]
-    except OSError:
-        return ""
-    return next((path.rstrip("/") for number, _, path in groups if number == "0"), "")
+        with open(file) as opened:
+            return [int(number) for number in opened.read().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _limit_files():
+    """Yield where the limits of this process's control groups may be written, version 2's and version 1's.
+
+    In a container the names may be those of the machine, while only the container's groups are there: the root is.
+    """
+    groups = [("0", "", "/"), ("1", "cpu", "/")]
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/cgroup") as file:
+        groups += [tuple(line.strip().split(":", 2)) for line in file if line.count(":") >= 2]
+    for number, controllers, path in groups:
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        parts = [part for part in path.split("/") if part]
+        for depth in range(len(parts), -1, -1):
+            group = "".join(f"/{part}" for part in parts[:depth])
+            if number == "0":
+                yield f"/sys/fs/cgroup{group}/cpu.max"
+            else:
+                for folder in dict.fromkeys(["cpu", controllers]):
+                    yield f"/sys/fs/cgroup/{folder}{group}/cpu.cfs_quota_us"

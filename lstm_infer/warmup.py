@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError
+from .kernels import share
+from .kernels.counting import compilations
 from .kernels.jit import cache_folder
 from .layers.core import Dense, Input
 from .layers.recurrent import GRU, LSTM, SimpleRNN
@@ -18,10 +20,12 @@ from .streaming import SessionPool
 
 
 class Warmed(NamedTuple):
-    """Where compiled kernels are kept (None where there is no usable folder), and how many are new there."""
+    """Where compiled kernels are kept (None where there is no usable folder), how many are new there, and how many were
+    compiled but could not be kept: the folder is read-only, or the disk full."""
 
     folder: Path | None
     kernels: int
+    lost: int = 0
 
 
 FREE = 16
@@ -56,15 +60,18 @@ def warm_up(model=None):
     Warmed
     """
     before = _kept()
-    for one in [model] if model is not None else _common_models():
-        _exercise(one)
-    return Warmed(cache_folder(), len(_kept() - before))
+    with compilations() as compiled:
+        for one in [model] if model is not None else _common_models():
+            _exercise(one)
+        share.compiled()  # a second thread needs it for calls that come in a row, here or in a process with more cores
+    new = len(_kept() - before)
+    return Warmed(cache_folder(), new, max(0, len(compiled) - new))
 
 
 def _kept():
-    """Return the names of the kernels in the cache."""
+    """Return the names of the kernels in the cache, and when they were written: they may be written again."""
     folder = cache_folder()
-    return set() if folder is None else {path.name for path in folder.glob("*.nbc")}
+    return set() if folder is None else {(path.name, path.stat().st_mtime_ns) for path in folder.glob("*.nbc")}
 
 
 def _common_models():
@@ -75,13 +82,17 @@ def _common_models():
 
 
 def _exercise(model):
-    """Run a model in every way, on zeros."""
-    inputs = [np.zeros([FREE if n is None else n for n in (1, *t.shape[1:])], t.dtype) for t in model.inputs]
+    """Run a model in every way, on zeros and empty texts."""
+    inputs = [_nothing([FREE if n is None else n for n in (1, *t.shape[1:])], t.dtype) for t in model.inputs]
     model.predict(inputs)
     for use in (_predict_masked, _step, _step_in_pool):
         with contextlib.suppress(InputError):  # not every model takes masks, or can be stepped
             use(model, inputs)
     model.reset_states()
+
+
+def _nothing(shape, dtype):
+    return np.full(shape, b"" if np.dtype(dtype).kind == "O" else 0, dtype)
 
 
 def _predict_masked(model, inputs):

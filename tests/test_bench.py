@@ -1,5 +1,7 @@
 """The benchmark: that it computes, compares and reports rightly. How fast anything is, no test says."""
 
+import errno
+import io
 import json
 import os
 import subprocess
@@ -11,6 +13,8 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.bench import cases, compare, engines, main, model, plot, reference, report, rounds, statistics, table
+from lstm_infer.warmup import warm_up
+from lstm_infer.wholefile import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 SUNSPOTS = ROOT / "models" / "sunspots.h5"
@@ -152,6 +156,18 @@ def test_a_worker_that_dies_is_reported_and_replaced(tmp_path):
         engine.stop()
 
 
+@pytest.mark.parametrize("line", ["hello", "[1]", "7", "\\377"])
+def test_a_peer_that_does_not_answer_in_json_has_failed(line, tmp_path, tiny, capsys, monkeypatch):
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n[ \"$1\" = -c ] || {{ printf '{line}\\n'; exec sleep 60; }}\n")
+    python.chmod(0o755)
+    quickly = ["--engines", "lstm_infer,torch", *QUICKLY[2:], "--quiet"]
+    assert main([*quickly, "--python", f"torch={python}"]) == 1
+    shown = capsys.readouterr()
+    assert "FAILED" in shown.out and "its process answered" in shown.out and "expected JSON" in shown.out
+
+
 def test_a_wrong_answer_is_found(monkeypatch, tiny, capsys):
     monkeypatch.setattr(reference, "lstm", lambda x, *weights: np.zeros((len(x), 4, 5)))
     monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
@@ -187,11 +203,52 @@ def test_a_run(tiny, tmp_path, capsys):
         (["--python", "torch=/no/such/python"], "expected ENGINE=PATH"),
         (["--compare", "/no/such/file.json"], "No such file"),
         (["--json", "/no/such/folder/run.json"], "its folder does not exist"),
+        (["--plot", "/no/such/folder/run.png"], "its folder does not exist"),
+        (["--json", str(ROOT)], "found a folder there, expected a file's name"),
+        (["--plot", str(ROOT)], "found a folder there, expected a file's name"),
+        (["--json", os.devnull], "found no file there"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_is_shown_before_it_is_written(tiny, tmp_path, capsys, monkeypatch):
+    """On a full disk."""
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    monkeypatch.setattr(os, "fsync", full_disk)
+    file = tmp_path / "run.json"
+    assert main([*QUICKLY, "--quiet", "--json", str(file)]) == 1
+    shown = capsys.readouterr()
+    assert TINY[0].name in shown.out
+    assert shown.err == f"bench.py: {file}: No space left on device\n"
+    assert os.listdir(tmp_path) == []
+
+
+def full_disk(handle):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Gone(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_run_is_written_though_nobody_reads_the_table(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(cases.SUITES, "quick", TINY[:1])
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert main([*QUICKLY, "--quiet", "--json", str(tmp_path / "run.json")]) == 1
+    assert json.loads((tmp_path / "run.json").read_text())["cases"]
+
+
+def test_a_file_that_cannot_be_replaced_is_named(tmp_path):
+    (tmp_path / "target").mkdir()
+    for target in (tmp_path / "target", tmp_path / "no" / "target"):
+        with pytest.raises(OSError) as caught, replacing(target) as file:
+            file.write(b"x")
+        assert caught.value.filename == str(target)
+    assert os.listdir(tmp_path) == ["target"]
 
 
 def test_an_interpreter_without_the_engine(tmp_path):
@@ -221,12 +278,32 @@ def test_bench_of_a_model(tmp_path):
     found = json.loads((tmp_path / "model.json").read_text())
     assert found["threads"] == 1 and found["timesteps"] == 24 and found["throughput"]["rows"] == 256
     assert [layer["type"] for layer in found["layers"]] == ["LSTM", "LSTM", "Dense", "checks, copies"]
+    assert "one" in found["whole"]
+    assert "The layers were timed one by one; predict computes 1 row(s)" in done.stdout
 
 
 def test_bench_of_a_model_wrong_usage(tmp_path):
     assert run(SUNSPOTS, "--seconds", 0).returncode == 2
     assert run(tmp_path / "no.h5").returncode == 2
     assert run(SUNSPOTS, "--json", tmp_path / "no" / "model.json").returncode == 2
+    done = run(SUNSPOTS, "--json", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"lstm-infer: {tmp_path}: found a folder there, expected a file's name\n"
+
+
+def test_bench_of_a_model_is_shown_before_it_is_written(tmp_path):
+    program = (
+        "import errno, os, sys; from lstm_infer.cli import main\n"
+        "def full_disk(handle): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "os.fsync = full_disk; sys.exit(main(sys.argv[1:]))"
+    )
+    file = tmp_path / "model.json"
+    command = [sys.executable, "-c", program, "bench", SUNSPOTS, "--seconds", "0.01", "--json", file]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 1 and "session.step" in done.stdout
+    assert done.stderr == f"lstm-infer: [Errno 28] No space left on device: '{file}'\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_random_inputs_fit_the_model():
@@ -238,3 +315,23 @@ def test_random_inputs_fit_the_model():
     assert [array.shape for array in found] == [(5, 50), (5, 3), (5, 50, 2)]
     assert set(np.unique(found[0])) == {0, 1, 2, 3} and set(np.unique(found[1])) <= {0, 1}
     assert found[2].dtype == np.float32 and len(np.unique(found[2])) > 100
+
+
+def test_random_texts_are_of_known_words():
+    words, text = li.Input((None,), dtype="string"), li.Input((1,), dtype="string")
+    number = li.StringLookup(vocabulary=["a", "b"])(words)
+    counts = li.TextVectorization(vocabulary=["c", "d"], output_mode="count")(text)
+    found = model.random_inputs(li.Model([words, text], [number, counts]), rows=40, timesteps=6)
+    assert [array.shape for array in found] == [(40, 6), (40, 1)]
+    assert set(found[0].ravel()) == {b"a", b"b"}
+    assert {word for cell in found[1].ravel() for word in cell.split()} == {b"c", b"d"}
+    assert {len(cell.split()) for cell in found[1].ravel()} == {6}
+
+
+@pytest.mark.parametrize("name", ["keras3_looked_up_words.h5", "keras3_text_in_a_nested_model.keras"])
+def test_bench_and_warmup_of_models_that_take_texts(name):
+    file = ROOT / "tests" / "golden" / name
+    found = model.measure(lambda: li.load_model(file), 0, batch=4, timesteps=3, seconds=0.01)
+    assert found["throughput"]["rows"] == 4 and found["whole"] == []
+    assert not any("one by one" in line for line in model.table(found))
+    assert warm_up(li.load_model(file)).kernels >= 0

@@ -240,16 +240,34 @@ def test_warmup_leaves_nothing_to_compile(tmp_path):
     assert int(first.stdout.split()[0]) >= 4
     assert second.stdout.startswith("0 kernels compiled")
     before = sorted(tmp_path.rglob("*.nbc"))
+    assert {"share.linger", "share.share"} <= {path.name.partition("-")[0] for path in before}  # of several threads
     predict = "lstm-infer predict models/sunspots.h5 models/sunspots.input.npy"
     assert shell(f"LSTM_INFER_CACHE_DIR={tmp_path} {predict}").returncode == 0
     assert sorted(tmp_path.rglob("*.nbc")) == before
+
+
+def test_warmup_where_kernels_cannot_be_kept(tmp_path):
+    """As on a read-only disk."""
+    program = (
+        "import sys, numba.core.caching as caching; from lstm_infer.cli import main\n"
+        "def save(self, key, data): raise OSError(30, 'Read-only file system')\n"
+        "caching.IndexDataCacheFile.save = save; sys.exit(main(['warmup', *sys.argv[1:]]))"
+    )
+    command, environment = [sys.executable, "-c", program, SUNSPOTS], {"LSTM_INFER_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "")
+    number, _, rest = done.stderr.removeprefix("lstm-infer: ").partition(" ")
+    assert int(number) >= 4 and rest.startswith(f"kernels compiled that could not be kept in {tmp_path}")
 
 
 def test_warmup_without_a_place_to_keep_kernels(tmp_path):
     (tmp_path / "file").write_text("in the way")
     done = shell(f"LSTM_INFER_CACHE_DIR={tmp_path / 'file'} lstm-infer warmup models/sunspots.h5")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "LSTM_INFER_CACHE_DIR" in done.stderr
+    assert f"LSTM_INFER_CACHE_DIR={tmp_path / 'file'}: found no folder" in done.stderr and "set LSTM" not in done.stderr
+    done = shell(f"env -u LSTM_INFER_CACHE_DIR XDG_CACHE_HOME={tmp_path / 'file'} lstm-infer warmup models/sunspots.h5")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "set LSTM_INFER_CACHE_DIR" in done.stderr
 
 
 # ---------------------------------------------------------------- predict: what only the command line has

@@ -241,6 +241,15 @@ def test_sessions_are_independent(tagger):
     np.testing.assert_array_equal(np.concatenate([first, one.predict(data[:, 2:])], axis=1), whole)
 
 
+def test_a_state_that_does_not_fit_says_how_to_begin_anew(tagger):
+    data, session = x(3), tagger.session()
+    with pytest.raises(li.InputError, match=r"\(initial_state\(batch\) begins a new batch\)"):
+        tagger.step(data[:, 0], tagger.initial_state(2))
+    session.step(data[:2, 0])
+    with pytest.raises(li.InputError, match=r"\(reset_states\(\) begins a new batch\)"):
+        session.step(data[:, 0])
+
+
 def test_session_state_can_be_put_back(tagger):
     data, session = x(), tagger.session()
     session.step(data[:, 0])

@@ -596,6 +596,15 @@ def test_affinity_is_respected():
 
 V2, V1 = "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
 PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
+SLICES = {"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/cpu.max": "300000 100000\n"}
+
+
+def group_of_version_1(controllers, path, folder, cores):
+    """Files that put this process in a group, and limit one that may be it; the root has no limit unless it is that."""
+    folder = f"/sys/fs/cgroup/{folder}"
+    limit = {f"{folder}/cpu.cfs_quota_us": f"{cores}00000\n", f"{folder}/cpu.cfs_period_us": "100000\n"}
+    groups = f"12:pids:{path}\n4:{controllers}:{path}\n1:name=systemd:{path}\n"
+    return {V1: "-1\n", PERIOD: "100000\n", "/proc/self/cgroup": groups, **limit}
 
 
 @pytest.mark.parametrize(
@@ -618,6 +627,18 @@ PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
         ({V2: "100000 0\n"}, 4),
         ({"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/b/cpu.max": "200000 100000\n"}, 2),
         ({"/proc/self/cgroup": "1:cpu:/x\n0::/\n", V2: "100000 100000\n"}, 1),
+        ({"/proc/self/cgroup": "0::/a/b/c\n", "/sys/fs/cgroup/a/cpu.max": "200000 100000\n"}, 2),
+        ({**SLICES, "/sys/fs/cgroup/a/b/cpu.max": "max 100000\n"}, 3),
+        ({**SLICES, "/sys/fs/cgroup/a/b/cpu.max": "100000 100000\n"}, 1),
+        ({**SLICES, V2: "200000 100000\n"}, 2),
+        ({"/proc/self/cgroup": "0::/../x\n", V2: "200000 100000\n"}, 2),
+        ({"/proc/self/cgroup": "nonsense\n", V2: "200000 100000\n"}, 2),
+        (group_of_version_1("cpu", "/docker/x", "cpu/docker/x", 2), 2),
+        (group_of_version_1("cpu,cpuacct", "/docker/x", "cpu,cpuacct/docker/x", 2), 2),
+        (group_of_version_1("cpuacct,cpu", "/docker/x", "cpu/docker", 1), 1),
+        (group_of_version_1("cpu", "/docker/x", "cpu", 3), 3),
+        (group_of_version_1("memory", "/docker/x", "cpu/docker/x", 2), 4),
+        (group_of_version_1("cpuset", "/docker/x", "cpu/docker/x", 2), 4),
     ],
 )
 def test_control_groups_are_respected(files, expected, monkeypatch):

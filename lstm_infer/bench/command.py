@@ -14,7 +14,7 @@ from . import compare, plot
 from .cases import SUITES
 from .coldstart import ColdStart
 from .engines import ENGINES, OURS, Engine, EngineError, choose
-from .output import check_folder, write_json
+from .output import check_target, write_json
 from .report import add_rates, case_record, has_failed
 from .rounds import Runner
 from .table import table
@@ -43,7 +43,7 @@ def run(arguments=None):
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         return _say(f"{error.filename}: {error.strerror}", 2)
     except OSError as error:
-        return _say(str(error), 1)
+        return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
 
 
 def _say(message, status=None):
@@ -78,7 +78,7 @@ def _measure(options):
     if options.plot:
         plot.check_installed()
     for file in (options.json, options.plot):
-        check_folder(file)
+        check_target(file)
     note = (lambda line: None) if options.quiet else _say
     engines = choose(options.engines, _pythons(options.python), options.threads, note)
     ours = [engine for engine in engines if engine.name == OURS]
@@ -88,13 +88,19 @@ def _measure(options):
     finally:
         for engine in [*engines, gauge]:
             engine.stop()
+    try:
+        print("\n".join(table(document) + ([""] + compare.compare(old, document) if old else [])), flush=True)
+    finally:  # each of the two, whatever happens to the other
+        _write(document, options)
+    return 1 if has_failed(document) else 0
+
+
+def _write(document, options):
     if options.json:
         write_json(document, options.json)
     if options.plot:
         with replacing(options.plot) as file:
             plot.plot(document, file)
-    print("\n".join(table(document) + ([""] + compare.compare(old, document) if old else [])), flush=True)
-    return 1 if has_failed(document) else 0
 
 
 def _pythons(given):

@@ -67,16 +67,17 @@ class Engine:
         """Start the process, unless it runs, and wait until it has imported the engine."""
         if self._process is not None:
             return
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed by `stop`)
+        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  (closed by `stop`)
         self._process = subprocess.Popen(
             [self.python, WORKERS / ENGINES[self.name][0]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            errors="replace",
             env=self.environment,
         )
-        self.versions = self._read()["versions"]
+        self.versions = self._read().get("versions", {})
 
     def ask(self, do, **what):
         """Return the process's reply to a request.
@@ -98,12 +99,22 @@ class Engine:
     def _read(self):
         line = self._process.stdout.readline()
         if line:
-            return json.loads(line)
+            return self._understand(line)
         status = self._process.wait()
         self._log.seek(0)
         last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]
         self.stop()
         raise EngineError(f"its process ended with status {status}: {last}")
+
+    def _understand(self, line):
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            self.stop()
+            raise EngineError(f"its process answered {line.strip()[:80]!r}, expected JSON")
+        return reply
 
     def stop(self):
         """End the process, if it runs; a request that comes later starts another."""

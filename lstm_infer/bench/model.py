@@ -54,12 +54,13 @@ def measure(load, since, batch=256, timesteps=100, seconds=2.0):
         "step": _step(model, one, seconds),
         "throughput": _throughput(model, many, seconds),
     }
-    return document | {"layers": _layers(model, one, many, seconds)}
+    return document | _layers(model, one, many, seconds)
 
 
 # ---------------------------------------------------------------- inputs
 def random_inputs(model, rows, timesteps):
-    """Return a list of inputs that the model takes: ids in range for an Embedding, 0 or 1 for other whole numbers.
+    """Return a list of inputs that the model takes: ids in range for an Embedding, 0 or 1 for other whole numbers, and
+    known words for whatever looks words up.
 
     Parameters
     ----------
@@ -74,21 +75,35 @@ def random_inputs(model, rows, timesteps):
     inputs = []
     for tensor in model.inputs:
         shape = [rows, *(timesteps if n is None else n for n in tensor.shape[1:])]
-        ids = min(_ids(model.graph, tensor), default=2 if np.dtype(tensor.dtype).kind in "biu" else None)
-        values = random.uniform(size=shape) if ids is None else random.integers(0, ids, shape)
+        readers, kind = list(_readers(model.graph, tensor)), np.dtype(tensor.dtype).kind
+        ids = min((r.input_dim for r in readers if isinstance(r, Embedding)), default=2 if kind in "biu" else None)
+        if kind == "O":
+            values = _texts(readers, shape, timesteps, random)
+        else:
+            values = random.uniform(size=shape) if ids is None else random.integers(0, ids, shape)
         inputs.append(values.astype(tensor.dtype))
     return inputs
 
 
-def _ids(graph, tensor):
-    """Yield the number of ids of every Embedding that looks up `tensor`, in models inside the model too."""
+def _readers(graph, tensor):
+    """Yield the layers that are given `tensor`, in models inside the model too."""
     for node in graph.nodes:
         layer = getattr(node.layer, "layer", node.layer)  # what a TimeDistributed contains
         for place, leaf in enumerate(flatten(node.inputs)):
-            if leaf is tensor and isinstance(layer, Embedding):
-                yield layer.input_dim
-            elif leaf is tensor and hasattr(layer, "graph"):
-                yield from _ids(layer.graph, layer.graph.inputs[place])
+            if leaf is tensor and hasattr(layer, "graph"):
+                yield from _readers(layer.graph, layer.graph.inputs[place])
+            elif leaf is tensor:
+                yield layer
+
+
+def _texts(readers, shape, timesteps, random):
+    """Return an array of words that the readers know; of texts of so many words, if a reader splits them."""
+    known = next((r.tokens for r in readers if getattr(r, "tokens", None)), [b"a", b"word"])
+    words = timesteps if any(getattr(r, "split", None) for r in readers) else 1
+    picked = random.choice(np.array(known, object), (int(np.prod(shape)), words))
+    texts = np.empty(len(picked), object)
+    texts[:] = [b" ".join(row) for row in picked.tolist()]
+    return texts.reshape(shape)
 
 
 # ---------------------------------------------------------------- times
@@ -160,18 +175,25 @@ class _TimedGraph(Graph):
 
 
 def _layers(model, one, many, seconds):
-    """Return a list of the median times of each layer's call, for one row and for many, and of what is around them."""
-    graph = model.graph
+    """Return the median times of each layer's call, for one row and for many, and of what is around them; and for which
+    of the two `predict` computes no layer apart."""
+    graph, sizes = model.graph, {"one": one, "many": many}
     model.graph = timed = _TimedGraph(graph)
     try:
-        columns = [_layer_times(model, timed, x, seconds / 2) for x in (one, many)]
+        columns = [_layer_times(model, timed, x, seconds / 2) for x in sizes.values()]
+        whole = [size for size, x in sizes.items() if _passes_by(model, timed, x)]
     finally:
         model.graph = graph
     names = [(node.layer.name, type(node.layer).__name__) for node in graph.nodes] + [("around them", "checks, copies")]
-    return [
-        {"name": name, "type": kind, "one": a, "many": b}
-        for (name, kind), a, b in zip(names, *columns, strict=True)
-    ]
+    rows = zip(names, *columns, strict=True)
+    return {"layers": [{"name": n, "type": kind, "one": a, "many": b} for (n, kind), a, b in rows], "whole": whole}
+
+
+def _passes_by(model, graph, inputs):
+    """Whether `predict` of the inputs does without the graph."""
+    graph.times = []
+    model.predict(inputs, verbose=0)
+    return not graph.times
 
 
 def _layer_times(model, graph, inputs, seconds):
@@ -212,9 +234,18 @@ def table(document):
         *aligned(rows),
         "",
         *aligned(shares, left=2),
+        *_apart(document["whole"], one["rows"], many["rows"]),
         "",
         *LEGEND.splitlines(),
     ]
+
+
+def _apart(whole, one, many):
+    """Return a line on the layers' times, unless `predict` computes layer by layer anyway."""
+    if not whole:
+        return []
+    sizes = " and ".join({"one": f"{one} row(s)", "many": f"{many} rows"}[size] for size in whole)
+    return [f"The layers were timed one by one; predict computes {sizes} in one call, with less around them."]
 
 
 def _row(name, times):

@@ -7,10 +7,16 @@ from ..errors import InputError
 from ..wholefile import replacing
 
 
-def check_folder(target):
-    """Refuse a file to be written, or None, if its folder is not there: before the work, not after it."""
-    if target is not None and not Path(target).absolute().parent.is_dir():
+def check_target(target):
+    """Refuse a file to be written, or None, if that cannot be: before the work, not after it."""
+    if target is None:
+        return
+    path = Path(target).absolute()
+    if not path.parent.is_dir():
         raise InputError(f"{target}: its folder does not exist")
+    if path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise InputError(f"{target}: found {found} there, expected a file's name")
 
 
 def write_json(document, target):

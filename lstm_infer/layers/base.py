@@ -91,10 +91,14 @@ class Context:
         call's last one, not zeros.
     threads : int
         The most threads that a layer may use.
+    begin : str
+        What the user calls to begin anew, with other states than these.
     """
 
-    def __init__(self, states=None, carries=None, given_masks=(), continues=False, threads=1):
-        self.given_masks, self.continues, self.threads = given_masks, continues, threads
+    def __init__(
+        self, states=None, carries=None, given_masks=(), continues=False, threads=1, begin="reset_states()"
+    ):
+        self.given_masks, self.continues, self.threads, self.begin = given_masks, continues, threads, begin
         self.states = {} if states is None else states
         self.carries = carries or (lambda layer: layer.stateful)
 

@@ -176,7 +176,7 @@ class RNN(Layer):
             raise InputError(
                 f"layer '{self.name}': found states of shapes {[np.shape(state) for state in states]}, "
                 f"expected {[zero.shape for zero in zeros]}"
-                + (" (reset_states() begins a new batch)" if recorded is not None else "")
+                + (f" ({context.begin} begins a new batch)" if recorded is not None else "")
             )
         return [np.array(state, self.dtype, order="C") for state in states]
 
