@@ -268,6 +268,35 @@ def test_numbers_stay_what_they_were(client, tagger):
     assert answer.status_code == 400 and "float32" in answer.text
 
 
+def test_numbers_that_are_not_finite(client, server, tagger):
+    x = x_of(6)
+    x[0, 3:] = [np.nan, np.inf, -np.inf, 1]
+    expected = tagger.predict(x)
+    assert np.isnan(expected[0, 3:]).all() and np.isfinite(expected[0, :3]).all()
+    assert ask(client, x[:, :3]).tobytes() == expected[:, :3].tobytes()
+    item = {"name": "x", "datatype": "FP32", "shape": list(x.shape), "data": x.tolist()}
+    for path, request, read in (
+        ("/v2/models/tagger/infer", {"inputs": [item]}, lambda found: found["outputs"][0]["data"]),
+        ("/v1/models/tagger:predict", {"instances": x.tolist()}, lambda found: found["predictions"]),
+        ("/v1/models/tagger:predict", {"inputs": x.tolist()}, lambda found: found["outputs"]),
+    ):
+        answer = client.post(path, content=json.dumps(request))
+        assert answer.status_code == 200, answer.text
+        found = np.array(read(json.loads(answer.text)), np.float32).reshape(expected.shape)
+        np.testing.assert_array_equal(found, expected)
+    tritonhttp = pytest.importorskip("tritonclient.http")
+    with tritonhttp.InferenceServerClient(f"127.0.0.1:{server.port}") as triton:
+        given = tritonhttp.InferInput("x", x.shape, "FP32")
+        given.set_data_from_numpy(x, binary_data=False)
+        wanted = [tritonhttp.InferRequestedOutput("dense", binary_data=False)]
+        found = triton.infer("tagger", [given], outputs=wanted).as_numpy("dense")
+    np.testing.assert_array_equal(found, expected)
+    for text in ('{"inputs": NaN}', '{"id": "\\ud800", "inputs": [NaN]}', "[NaN" * 3000, "NaN", '{"instances": [nan]}'):
+        for path in ("/v2/models/tagger/infer", "/v1/models/tagger:predict"):
+            answer = client.post(path, content=text)
+            assert answer.status_code == 400 and answer.json()["error"], text[:40]
+
+
 def test_ids_are_whole_numbers(folder):
     with running(ROOT / "models" / "licence.keras") as server, httpx.Client(base_url=server.url) as client:
         name = client.get("/v2/models/licence").json()["inputs"][0]["name"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..layers.structure import flatten
 from .failures import Failure
+from .notation import dump, load
 from .numbers import TEXT, as_array, as_batches, fit, pack_texts, shaped, texts_for_json, unpack_texts
-from .settings import need
 
 DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
@@ -122,7 +122,7 @@ def write(question, served, y):
     answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
     if question.id is not None:
         answer["id"] = question.id
-    text = dump(answer)
+    text = dump(answer, (arrays[name] for name, is_binary in question.outputs if not is_binary))
     return (text, None) if not blobs else (b"".join([text, *blobs]), len(text))
 
 
@@ -166,18 +166,12 @@ def parse(text):
         There is none.
     """
     try:
-        request = need("orjson").loads(text)
+        request = load(text)
     except ValueError as error:
         raise Failure(400, f"found a body that is no JSON ({error!s:.100})") from None
     if not isinstance(request, dict):
         raise Failure(400, f"found JSON of type {type(request).__name__}, expected an object")
     return request
-
-
-def dump(value):
-    """Return JSON as bytes; arrays are written as lists, NaN and infinity as null, as JSON has no words for them."""
-    orjson = need("orjson")
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _array(item, name, raw):
