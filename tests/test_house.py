@@ -48,14 +48,14 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
         "arguments", "errors", "graph", "layers", "kernels", "model", "serve", "streaming", "wholefile", "numpy",
         "numba", "llvmlite", "matplotlib",
     },
-    "workers": {"protocol", "openloop", "lstm_infer", "numpy"} | PEERS,
+    "workers": {"protocol", "openloop", "padding", "lstm_infer", "numpy"} | PEERS,
     "cli": {
         "arguments", "errors", "loading", "layers", "batch", "text", "verify", "bench", "warmup", "inspection", "serve",
         "completion",
     },
     "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
     "serve": SERVE | {
-        "arguments", "errors", "inputs", "kernels", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
+        "arguments", "errors", "inputs", "kernels", "layers", "loading", "model", "streaming", "numpy", "uvloop", "matplotlib",
     },
     "origin": {"errors", "loading"},
     "__init__": set(),

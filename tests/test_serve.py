@@ -708,6 +708,48 @@ def test_models_are_replaced_without_dropping_requests(tmp_path):
     assert set(which) >= {0, 2}
 
 
+def test_streams_go_on_with_the_version_they_began_with(tmp_path):
+    from websockets.sync.client import connect
+
+    models, x = {}, x_of(6)
+    for version in (1, 2):
+        (tmp_path / f"{version}.keras").write_bytes(model_file(version))
+        models[str(version)] = li.load_model(tmp_path / f"{version}.keras")
+        (tmp_path / f"{version}.keras").unlink()
+    folder = tmp_path / "tagger"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.keras").write_bytes(model_file(1))
+    with running(tmp_path) as server, httpx.Client(base_url=server.url) as client:
+
+        def piece(part, version, where="", **parameters):
+            item = {"name": "x", "datatype": "FP32", "shape": [1, 2, 4], "data": x[:, part : part + 2].tolist()}
+            request = {"inputs": [item], "parameters": {"sequence_id": "one", **parameters}}
+            answer = client.post(f"/v2/models/tagger{where}/infer", json=request)
+            if version is None:
+                return answer.status_code
+            [found], expected = answer.json()["outputs"], models[version].predict(x[:, : part + 2])[0, part:]
+            assert answer.json()["model_version"] == version
+            return (np.float32(found["data"]).reshape(expected.shape) == expected).all()
+
+        with connect(f"{server.url.replace('http', 'ws')}/stream/tagger") as stream:
+
+            def step(t):
+                stream.send(x[0, t].tobytes())
+                return (np.frombuffer(stream.recv(), "<f4") == models["1"].predict(x[:, : t + 1])[0, t]).all()
+
+            assert piece(0, "1", sequence_start=True) and step(0)
+            (tmp_path / "new").mkdir()
+            (tmp_path / "new" / "model.keras").write_bytes(model_file(2))
+            os.replace(tmp_path / "new", folder / "2")
+            server.wait_for("loaded", number=2)
+            assert piece(2, "1") and step(1)
+            assert piece(0, "2", "/versions/2", sequence_start=True)  # a stream of its own
+            assert piece(4, "1") and step(2) and piece(2, "2", "/versions/2")
+            assert piece(0, "2", sequence_start=True) and piece(2, "2") and piece(4, "2", sequence_end=True)
+            assert piece(4, None) == 409
+            assert server.stop() == 0
+
+
 def test_being_told_to_stop_ends_no_request(folder):
     model = li.load_model(folder / "tagger" / "2" / "model.keras")
     with running(folder / "tagger" / "2" / "model.keras") as server:

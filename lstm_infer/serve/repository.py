@@ -130,6 +130,32 @@ class Repository:
             raise Failure(404, f"found no version {version!r:.20} of model '{name}', only {sorted(versions, key=int)}")
         return versions[version]
 
+    def get_for_stream(self, name, version, id, starts):
+        """Return the `Served` that a piece of a stream is for.
+
+        Where no version is asked for, a stream begins with the highest and goes on with the one that it began with.
+
+        Raises
+        ------
+        Failure
+            There is none.
+        """
+        served = self.get(name, version)
+        if version is None and not starts:
+            return next((one for one in self._able(name) if id in one.streams.loose), served)
+        return served
+
+    def note_start(self, served, id, version):
+        """Note that a stream has begun with a model, and which version was asked for, if any."""
+        for one in self._able(served.name):
+            if version is None or one is served:
+                one.streams.loose.discard(id)
+        if version is None:
+            served.streams.loose.add(id)
+
+    def _able(self, name):
+        return [one for one in self._versions.get(name, {}).values() if one.streams is not None]
+
     def all(self):
         """Return every `Served`, in order."""
         return [self._models[key] for key in sorted(self._models, key=_by_number)]
@@ -191,7 +217,7 @@ class Repository:
         is_changed = self.refresh()
         for served in self.all():
             if served.streams is not None:
-                served.streams.pool.evict()
+                served.streams.evict()
         self.snapshot()
         return is_changed
 
@@ -258,7 +284,7 @@ class Repository:
             old.streams.close()  # callers that come in this moment find it closed, and ask for the new one
             try:
                 if served.streams is not None:
-                    served.streams.pool.adopt(old.streams.pool)
+                    served.streams.inherit(old.streams)
                     return
             except InputError as error:
                 log.warning("streams ended", extra={"data": {"model": served.name, "reason": str(error)}})

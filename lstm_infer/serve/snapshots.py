@@ -107,6 +107,7 @@ class Snapshots:
         if not path.exists():
             return False
         served.streams.pool.restore(path)
+        served.streams.loose.update(served.streams.pool.ids)  # which of them were, no file says
         number = len(served.streams.pool)
         data = {"model": served.name, "version": served.version, "restored": number, "path": str(path)}
         if self._has_crashed and path not in self._written:

@@ -58,7 +58,7 @@ async def _converse(repository, settings, websocket, key, id):
         try:
             served, future = await _submit(repository, key, id, message, is_new)
             y = await asyncio.wait_for(asyncio.wrap_future(future), settings.timeout)
-            is_new = False
+            is_new, key = False, (served.name, served.version)  # there it goes on, whatever versions come
             answer = _write(served.model, y, is_text)
         except Exception as error:  # noqa: BLE001  (the caller hears of it)
             failure = _failure_of(error)

@@ -35,10 +35,16 @@ class Streams:
         Seconds after which a stream that nobody steps is forgotten.
     queue : int
         The most pieces that may wait.
+
+    Attributes
+    ----------
+    pool : SessionPool
+    loose : set
+        Ids of streams that began where no version of the model was asked for.
     """
 
     def __init__(self, model, capacity=10_000, idle=3600.0, queue=4096, threads=None):
-        self.pool = SessionPool(model, capacity, idle)
+        self.pool, self.loose = SessionPool(model, capacity, idle), set()
         self._queue, self._threads = queue, threads
         self._changed, self._waiting, self._is_open = threading.Condition(), deque(), True
         self._thread = threading.Thread(target=self._run, name=f"lstm_infer streams {model.name}", daemon=True)
@@ -76,6 +82,23 @@ class Streams:
             self._waiting.append(piece)
             self._changed.notify()
         return piece.future
+
+    def evict(self):
+        """Forget the streams that are idle."""
+        self.pool.evict()
+        if len(self.loose) > 2 * self.pool.capacity:
+            self.loose &= set(self.pool.ids)
+
+    def inherit(self, other):
+        """Take over the streams of the one in whose place this comes.
+
+        Raises
+        ------
+        InputError
+            They are of another kind, or too many; nothing has changed.
+        """
+        self.pool.adopt(other.pool)
+        self.loose = other.loose
 
     def close(self):
         """Compute what waits, and end the thread; the pool stays."""
