@@ -263,6 +263,8 @@ class Repository:
         self._failed.pop(key, None)
         old = self._models.get(key)
         self._hand_over(old, served)
+        if self._snapshots is not None:
+            self._snapshots.attach(served)
         self._models[key] = served
         self._sort()
         if old is not None:
