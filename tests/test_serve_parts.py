@@ -13,7 +13,7 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
-from lstm_infer.serve import failures, lines, numbers, repository
+from lstm_infer.serve import failures, files, lines, numbers, repository, served
 from lstm_infer.serve.bodies import read_body, unpack
 from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
 from lstm_infer.serve.settings import MissingExtraError, Settings, need
@@ -105,17 +105,17 @@ def test_models_are_found_by_name_and_version(tmp_path):
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = {key: str(source.path.relative_to(tmp_path)) for key, source in repository.find(tmp_path)}
+    found = {key: str(source.path.relative_to(tmp_path)) for key, source in files.find(tmp_path)}
     assert found == {
         ("a", "1"): "a.h5", ("b", "1"): "b.keras", ("c", "1"): "c/c.h5", ("d", "1"): "d/1/x.h5",
         ("d", "3"): "d/03/y.keras", ("e", "1"): "e.json", ("g.h5", "1"): "g.h5/1/m.hdf5",
         ("we_ird", "1"): "we ird.h5",
     }  # fmt: skip
-    [(key, source)] = repository.find(tmp_path / "we ird.h5")
+    [(key, source)] = files.find(tmp_path / "we ird.h5")
     assert key == ("we_ird", "1")
     before = source.stamp
     (tmp_path / "we ird.h5").write_bytes(b"more")
-    assert next(repository.find(tmp_path / "we ird.h5"))[1].stamp != before
+    assert next(files.find(tmp_path / "we ird.h5"))[1].stamp != before
 
 
 class Asked:
@@ -207,8 +207,8 @@ def test_texts_at_every_timestep_are_refused():
     lookup = li.StringLookup(vocabulary=["a"])
     texts = li.Sequential([li.Input((None,), dtype="string"), lookup, li.Embedding(3, 2), li.LSTM(3)])
     with pytest.raises(InputError, match="texts at every timestep"):
-        repository._refuse_texts_in_steps(texts)
-    repository._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
+        served._refuse_texts_in_steps(texts)
+    served._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
 
 
 def test_lines_of_requests_are_written_together_and_in_order():
