@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import importlib
 import io
 import json
 import logging
 import threading
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import lstm_infer as li
 from lstm_infer.errors import InputError
 from lstm_infer.serve import failures, files, lines, numbers, repository, served
 from lstm_infer.serve.bodies import read_body, unpack
+from lstm_infer.serve.connection import make_protocol
 from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
 from lstm_infer.serve.settings import MissingExtraError, Settings, need
 from lstm_infer.serve.streams import SequenceError, Streams
@@ -232,3 +235,22 @@ def test_lines_of_requests_are_written_together_and_in_order():
     asyncio.run(talk())
     log.info(lines.REQUEST)
     assert written == [["request", "request", "other"], ["request"], ["request"]]
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_connection_that_is_lost_leaves_no_timer(http, error, monkeypatch):
+    uvicorn, state = pytest.importorskip("uvicorn"), pytest.importorskip("uvicorn.server").ServerState()
+    pytest.importorskip(http)
+    module = importlib.import_module(f"uvicorn.protocols.http.{http}_impl")
+    base = next(kind for name, kind in vars(module).items() if name in ("H11Protocol", "HttpToolsProtocol"))
+    monkeypatch.setattr("uvicorn.protocols.http.auto.AutoHTTPProtocol", base)
+    config, loop = uvicorn.Config(None, log_config=None, interface="asgi3"), mock.Mock()
+    config.loaded, config.loaded_app, config.ws_protocol_class = True, None, None
+    loop.call_later.side_effect = lambda *given: mock.Mock()
+    connection = make_protocol(30.0, 10)(config, state, {}, loop)
+    connection.connection_made(mock.Mock(get_extra_info=lambda name: None))
+    timers = [connection._timer, mock.Mock()]
+    connection.timeout_keep_alive_task = timers[1]
+    connection.connection_lost(error)
+    assert all(timer.cancel.called for timer in timers) and not state.connections

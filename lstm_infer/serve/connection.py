@@ -72,6 +72,8 @@ def make_protocol(patience, most):
         def connection_lost(self, error):
             self._timer.cancel()  # a timer would keep the connection's memory until it rings
             super().connection_lost(error)
+            if self.timeout_keep_alive_task is not None:  # uvicorn leaves it where a caller broke off
+                self.timeout_keep_alive_task.cancel()
 
         def send_400_response(self, msg):
             self._refuse(400, f"found a request that is no HTTP ({msg})")
