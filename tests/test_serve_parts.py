@@ -254,3 +254,15 @@ def test_a_connection_that_is_lost_leaves_no_timer(http, error, monkeypatch):
     connection.timeout_keep_alive_task = timers[1]
     connection.connection_lost(error)
     assert all(timer.cancel.called for timer in timers) and not state.connections
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_websocket_leaves_no_timer(http, monkeypatch):
+    timers = [mock.Mock()]
+    base = type("Base", (), {"handle_websocket_upgrade": lambda self, *given: timers.append(given)})
+    monkeypatch.setattr(pytest.importorskip("uvicorn.protocols.http.auto"), "AutoHTTPProtocol", base)
+    connection = make_protocol(30.0, 10)()
+    connection._timer = timers[0]
+    given = () if http == "httptools" else ("event",)
+    connection.handle_websocket_upgrade(*given)
+    assert timers[0].cancel.called and timers[1:] == [given]
