@@ -56,6 +56,7 @@ MAY_IMPORT = {  # room -> the rooms and outside packages it may use besides the 
     "warmup": {"errors", "kernels", "layers", "model", "streaming", "numpy"},
     "serve": SERVE | {
         "arguments", "errors", "inputs", "kernels", "layers", "loading", "model", "streaming", "numpy", "matplotlib",
+        "uvloop",
     },
     "origin": {"errors", "loading"},
     "__init__": set(),

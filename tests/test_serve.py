@@ -268,6 +268,35 @@ def test_numbers_stay_what_they_were(client, tagger):
     assert answer.status_code == 400 and "float32" in answer.text
 
 
+def test_numbers_that_are_not_finite(client, server, tagger):
+    x = x_of(6)
+    x[0, 3:] = [np.nan, np.inf, -np.inf, 1]
+    expected = tagger.predict(x)
+    assert np.isnan(expected[0, 3:]).all() and np.isfinite(expected[0, :3]).all()
+    assert ask(client, x[:, :3]).tobytes() == expected[:, :3].tobytes()
+    item = {"name": "x", "datatype": "FP32", "shape": list(x.shape), "data": x.tolist()}
+    for path, request, read in (
+        ("/v2/models/tagger/infer", {"inputs": [item]}, lambda found: found["outputs"][0]["data"]),
+        ("/v1/models/tagger:predict", {"instances": x.tolist()}, lambda found: found["predictions"]),
+        ("/v1/models/tagger:predict", {"inputs": x.tolist()}, lambda found: found["outputs"]),
+    ):
+        answer = client.post(path, content=json.dumps(request))
+        assert answer.status_code == 200, answer.text
+        found = np.array(read(json.loads(answer.text)), np.float32).reshape(expected.shape)
+        np.testing.assert_array_equal(found, expected)
+    tritonhttp = pytest.importorskip("tritonclient.http")
+    with tritonhttp.InferenceServerClient(f"127.0.0.1:{server.port}") as triton:
+        given = tritonhttp.InferInput("x", x.shape, "FP32")
+        given.set_data_from_numpy(x, binary_data=False)
+        wanted = [tritonhttp.InferRequestedOutput("dense", binary_data=False)]
+        found = triton.infer("tagger", [given], outputs=wanted).as_numpy("dense")
+    np.testing.assert_array_equal(found, expected)
+    for text in ('{"inputs": NaN}', '{"id": "\\ud800", "inputs": [NaN]}', "[NaN" * 3000, "NaN", '{"instances": [nan]}'):
+        for path in ("/v2/models/tagger/infer", "/v1/models/tagger:predict"):
+            answer = client.post(path, content=text)
+            assert answer.status_code == 400 and answer.json()["error"], text[:40]
+
+
 def test_ids_are_whole_numbers(folder):
     with running(ROOT / "models" / "licence.keras") as server, httpx.Client(base_url=server.url) as client:
         name = client.get("/v2/models/licence").json()["inputs"][0]["name"]
@@ -677,6 +706,48 @@ def test_models_are_replaced_without_dropping_requests(tmp_path):
     which = [[(y == one).all() for one in expected].index(True) for y in answers]
     assert which == sorted(which) or set(which) == {0, 1, 2}
     assert set(which) >= {0, 2}
+
+
+def test_streams_go_on_with_the_version_they_began_with(tmp_path):
+    from websockets.sync.client import connect
+
+    models, x = {}, x_of(6)
+    for version in (1, 2):
+        (tmp_path / f"{version}.keras").write_bytes(model_file(version))
+        models[str(version)] = li.load_model(tmp_path / f"{version}.keras")
+        (tmp_path / f"{version}.keras").unlink()
+    folder = tmp_path / "tagger"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.keras").write_bytes(model_file(1))
+    with running(tmp_path) as server, httpx.Client(base_url=server.url) as client:
+
+        def piece(part, version, where="", **parameters):
+            item = {"name": "x", "datatype": "FP32", "shape": [1, 2, 4], "data": x[:, part : part + 2].tolist()}
+            request = {"inputs": [item], "parameters": {"sequence_id": "one", **parameters}}
+            answer = client.post(f"/v2/models/tagger{where}/infer", json=request)
+            if version is None:
+                return answer.status_code
+            [found], expected = answer.json()["outputs"], models[version].predict(x[:, : part + 2])[0, part:]
+            assert answer.json()["model_version"] == version
+            return (np.float32(found["data"]).reshape(expected.shape) == expected).all()
+
+        with connect(f"{server.url.replace('http', 'ws')}/stream/tagger") as stream:
+
+            def step(t):
+                stream.send(x[0, t].tobytes())
+                return (np.frombuffer(stream.recv(), "<f4") == models["1"].predict(x[:, : t + 1])[0, t]).all()
+
+            assert piece(0, "1", sequence_start=True) and step(0)
+            (tmp_path / "new").mkdir()
+            (tmp_path / "new" / "model.keras").write_bytes(model_file(2))
+            os.replace(tmp_path / "new", folder / "2")
+            server.wait_for("loaded", number=2)
+            assert piece(2, "1") and step(1)
+            assert piece(0, "2", "/versions/2", sequence_start=True)  # a stream of its own
+            assert piece(4, "1") and step(2) and piece(2, "2", "/versions/2")
+            assert piece(0, "2", sequence_start=True) and piece(2, "2") and piece(4, "2", sequence_end=True)
+            assert piece(4, None) == 409
+            assert server.stop() == 0
 
 
 def test_being_told_to_stop_ends_no_request(folder):

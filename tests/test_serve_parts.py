@@ -2,19 +2,22 @@
 
 import asyncio
 import gzip
+import importlib
 import io
 import json
 import logging
 import threading
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
-from lstm_infer.serve import failures, lines, numbers, repository
+from lstm_infer.serve import failures, files, lines, numbers, repository, served
 from lstm_infer.serve.bodies import read_body, unpack
+from lstm_infer.serve.connection import make_protocol
 from lstm_infer.serve.requests import ClosedError, DeadlineError, QueueFullError
 from lstm_infer.serve.settings import MissingExtraError, Settings, need
 from lstm_infer.serve.streams import SequenceError, Streams
@@ -105,17 +108,17 @@ def test_models_are_found_by_name_and_version(tmp_path):
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = {key: str(source.path.relative_to(tmp_path)) for key, source in repository.find(tmp_path)}
+    found = {key: str(source.path.relative_to(tmp_path)) for key, source in files.find(tmp_path)}
     assert found == {
         ("a", "1"): "a.h5", ("b", "1"): "b.keras", ("c", "1"): "c/c.h5", ("d", "1"): "d/1/x.h5",
         ("d", "3"): "d/03/y.keras", ("e", "1"): "e.json", ("g.h5", "1"): "g.h5/1/m.hdf5",
         ("we_ird", "1"): "we ird.h5",
     }  # fmt: skip
-    [(key, source)] = repository.find(tmp_path / "we ird.h5")
+    [(key, source)] = files.find(tmp_path / "we ird.h5")
     assert key == ("we_ird", "1")
     before = source.stamp
     (tmp_path / "we ird.h5").write_bytes(b"more")
-    assert next(repository.find(tmp_path / "we ird.h5"))[1].stamp != before
+    assert next(files.find(tmp_path / "we ird.h5"))[1].stamp != before
 
 
 class Asked:
@@ -207,8 +210,8 @@ def test_texts_at_every_timestep_are_refused():
     lookup = li.StringLookup(vocabulary=["a"])
     texts = li.Sequential([li.Input((None,), dtype="string"), lookup, li.Embedding(3, 2), li.LSTM(3)])
     with pytest.raises(InputError, match="texts at every timestep"):
-        repository._refuse_texts_in_steps(texts)
-    repository._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
+        served._refuse_texts_in_steps(texts)
+    served._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
 
 
 def test_lines_of_requests_are_written_together_and_in_order():
@@ -232,3 +235,34 @@ def test_lines_of_requests_are_written_together_and_in_order():
     asyncio.run(talk())
     log.info(lines.REQUEST)
     assert written == [["request", "request", "other"], ["request"], ["request"]]
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_connection_that_is_lost_leaves_no_timer(http, error, monkeypatch):
+    uvicorn, state = pytest.importorskip("uvicorn"), pytest.importorskip("uvicorn.server").ServerState()
+    pytest.importorskip(http)
+    module = importlib.import_module(f"uvicorn.protocols.http.{http}_impl")
+    base = next(kind for name, kind in vars(module).items() if name in ("H11Protocol", "HttpToolsProtocol"))
+    monkeypatch.setattr("uvicorn.protocols.http.auto.AutoHTTPProtocol", base)
+    config, loop = uvicorn.Config(None, log_config=None, interface="asgi3"), mock.Mock()
+    config.loaded, config.loaded_app, config.ws_protocol_class = True, None, None
+    loop.call_later.side_effect = lambda *given: mock.Mock()
+    connection = make_protocol(30.0, 10)(config, state, {}, loop)
+    connection.connection_made(mock.Mock(get_extra_info=lambda name: None))
+    timers = [connection._timer, mock.Mock()]
+    connection.timeout_keep_alive_task = timers[1]
+    connection.connection_lost(error)
+    assert all(timer.cancel.called for timer in timers) and not state.connections
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_websocket_leaves_no_timer(http, monkeypatch):
+    timers = [mock.Mock()]
+    base = type("Base", (), {"handle_websocket_upgrade": lambda self, *given: timers.append(given)})
+    monkeypatch.setattr(pytest.importorskip("uvicorn.protocols.http.auto"), "AutoHTTPProtocol", base)
+    connection = make_protocol(30.0, 10)()
+    connection._timer = timers[0]
+    given = () if http == "httptools" else ("event",)
+    connection.handle_websocket_upgrade(*given)
+    assert timers[0].cancel.called and timers[1:] == [given]

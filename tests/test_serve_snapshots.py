@@ -10,8 +10,10 @@ import pytest
 
 import lstm_infer as li
 from lstm_infer.errors import InputError
+from lstm_infer.serve.journal import Journal
 from lstm_infer.serve.repository import Repository
 from lstm_infer.serve.settings import Settings
+from lstm_infer.serve.streams import SequenceError
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 X = np.load(MODELS / "sunspots.input.npy")[0, :12]
@@ -39,7 +41,8 @@ def started(folder, crashes=False, **settings):
         yield repository
     finally:
         if crashes:
-            repository.snapshot()
+            if crashes is True:
+                repository.snapshot()
             repository._snapshots.close(False)
             repository._snapshots = None
         repository.close()
@@ -174,3 +177,65 @@ def test_streams_of_connections_are_not_kept(folder):
         assert repository.get("m").streams.pool.ids == ["a"]
         repository.get("m").streams.pool.close(["a"])
     assert names(folder) == []
+
+
+def test_callers_hear_of_pieces_that_were_lost(folder, expected):
+    with started(folder, crashes="between") as repository:
+        begin(repository, "a", "b", 7)
+        repository.snapshot()
+        for id in ("a", 7):
+            assert (go_on(repository, id) == expected[1]).all()
+        begin(repository, "new")
+    with started(folder, crashes="between") as repository:
+        repository.snapshot()  # nobody has heard yet: it must not be forgotten
+    with started(folder) as repository:
+        assert (go_on(repository, "b") == expected[1]).all()
+        for id in ("a", 7):
+            with pytest.raises(SequenceError, match="as of 20.*Z, when it was last written"):
+                go_on(repository, id)
+            assert (go_on(repository, id) == expected[1]).all()
+        with pytest.raises(SequenceError, match="does not exist"):
+            go_on(repository, "new")
+    assert names(folder) == ["m@1.npz"]
+    with started(folder) as repository:
+        for id in ("a", "b", 7):
+            go_on(repository, id)
+
+
+def test_callers_that_begin_anew_need_not_hear(folder, expected):
+    with started(folder, crashes="between") as repository:
+        begin(repository, "a")
+        repository.snapshot()
+        go_on(repository, "a")
+    with started(folder) as repository:
+        assert (begin(repository, "a")[0] == expected[0]).all()
+        assert (go_on(repository, "a") == expected[1]).all()
+
+
+def test_what_was_lost_is_known_of_snapshots_set_aside(folder):
+    with started(folder, crashes="between") as repository:
+        begin(repository, "a", "b", "c")
+        repository.snapshot()
+        go_on(repository, "a")
+    with started(folder, sessions=2, crashes="between"):
+        assert names(folder) == ["m@1.npz.unused", "m@1.npz.unused.since.before"]
+    with started(folder) as repository:
+        with pytest.raises(SequenceError, match="when it was last written"):
+            go_on(repository, "a")
+        go_on(repository, "b")
+    assert names(folder) == ["m@1.npz"]
+
+
+def test_a_journal_that_cannot_be_written_ends_nothing(tmp_path, caplog):
+    journal = Journal(str(tmp_path / "nowhere" / "file"))
+    for ids in ([1, "a"], [2]):
+        journal.note(ids)
+    journal.turn(["a"])
+    journal.settle()
+    assert journal.read() == set()
+    assert [record.getMessage() for record in caplog.records] == ["no journal"]
+    journal = Journal(str(tmp_path / "file"))
+    journal.note([1, "1", ("websocket", "x"), 1])
+    (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes() + b'"torn')
+    assert journal.read() == {1, "1"}
+    journal.close()

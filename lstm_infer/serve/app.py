@@ -128,18 +128,20 @@ class _Api:
         return json_reply({"ready": True})
 
     async def infer(self, request):
-        served = self._get(request)
+        self._get(request)  # nobody's body is read
         length = request.headers.get(HEADER_LENGTH)
         if length is not None and not (length.isdecimal() and len(length) < 19):
             raise Failure(400, f"found {HEADER_LENGTH} {length:.40}, expected a number of bytes")
         body = await read_body(request, self._settings)
         length = None if length is None else int(length)
-        question = await off_loop(len(body), inference.read, body, length, served.model)
+        params = request.path_params
+        choose = functools.partial(self._repository.get_for_stream, params["name"], params.get("version"))
+        question = await off_loop(len(body), inference.read, body, length, choose)
         if question.sequence is None:
             y = await self._predict(request, question.x, question.timeout)
         else:
             y = await self._continue(request, question)
-        text, length = await off_loop(_size(y), inference.write, question, served, y)
+        text, length = await off_loop(_size(y), inference.write, question, y)
         if length is None:
             return Reply(text)
         return Reply(text, headers={HEADER_LENGTH: str(length)}, kind="application/octet-stream")
@@ -151,13 +153,19 @@ class _Api:
             raise Failure(400, f"found inputs of shapes {shapes} as a piece of a stream, expected one row")
         x = [value[0] for value in question.x]
 
+        name, version = question.served.name, question.served.version
+
         def submit(served):
             self._check_sizes(served.model, question.x)
             if served.streams is None:
                 raise Failure(400, f"model '{served.name}' has no streams: {served.scheduler.reason}")
-            return served.streams.submit(question.sequence, x, question.starts, question.ends)
+            future = served.streams.submit(question.sequence, x, question.starts, question.ends)
+            if question.starts:
+                self._repository.note_start(served, question.sequence, request.path_params.get("version"))
+            return future
 
-        y = await self._wait(request, submit, question.timeout)
+        find = functools.partial(self._repository.get, name, version)
+        y = await self._wait(request, submit, question.timeout, find)
         return map_structure(lambda array: array[None], y)
 
     async def _predict(self, request, x, timeout=None):
@@ -182,14 +190,15 @@ class _Api:
         if size > most.answer:
             raise Failure(413, f"found a request whose answer has {size} bytes, expected {most.answer} at most")
 
-    async def _wait(self, request, submit, timeout=None):
-        """Submit, and wait for the answer."""
+    async def _wait(self, request, submit, timeout=None, find=None):
+        """Submit to the model that `find` finds, or the one that the request names, and wait for the answer."""
         seconds = self._settings.timeout if timeout is None else min(self._settings.timeout, timeout)
-        return await wait(request, await self._submit(request, submit), seconds + 1)
+        future = await self._submit(submit, find or functools.partial(self._get, request))
+        return await wait(request, future, seconds + 1)
 
-    async def _submit(self, request, submit):
+    async def _submit(self, submit, find):
         while True:
-            served = self._get(request)
+            served = find()
             try:
                 return submit(served)
             except ClosedError:  # just being replaced

@@ -41,7 +41,8 @@ def add_arguments(parser):
     parser.add_argument("--snapshots", metavar="FOLDER",
                         help="keep streams there over a restart, written every --poll seconds and at the end: after "
                              "SIGTERM nothing is lost; after SIGKILL or a crash streams are as of the last "
-                             "snapshot, and newer pieces are lost (streams of WebSockets end with them)")  # fmt: skip
+                             "snapshot, and callers whose newer pieces are lost get a 409 that says so, once (streams "
+                             "of WebSockets end with them)")  # fmt: skip
     parser.add_argument("--token-file", metavar="FILE",
                         help=f"callers must show the bearer token in it, or in the variable {TOKEN}")  # fmt: skip
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")

@@ -72,13 +72,17 @@ def make_protocol(patience, most):
         def connection_lost(self, error):
             self._timer.cancel()  # a timer would keep the connection's memory until it rings
             super().connection_lost(error)
+            if self.timeout_keep_alive_task is not None:  # uvicorn leaves it where a caller broke off
+                self.timeout_keep_alive_task.cancel()
+
+        def handle_websocket_upgrade(self, *given):
+            self._timer.cancel()
+            super().handle_websocket_upgrade(*given)
 
         def send_400_response(self, msg):
             self._refuse(400, f"found a request that is no HTTP ({msg})")
 
         def _look(self):
-            if self.transport.get_protocol() is not self:  # it has become a WebSocket
-                return
             if self._is_begun and self.cycle is self._seen:
                 self.transport.abort()
             else:

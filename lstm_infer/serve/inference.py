@@ -10,8 +10,8 @@ import numpy as np
 
 from ..layers.structure import flatten
 from .failures import Failure
+from .notation import dump, load
 from .numbers import TEXT, as_array, as_batches, fit, pack_texts, shaped, texts_for_json, unpack_texts
-from .settings import need
 
 DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
@@ -37,6 +37,8 @@ class Question(NamedTuple):
         Whether the stream starts and ends with it.
     timeout : float or None
         Seconds.
+    served : Served
+        Who is asked.
     """
 
     x: list
@@ -46,9 +48,10 @@ class Question(NamedTuple):
     starts: bool
     ends: bool
     timeout: float | None
+    served: object
 
 
-def read(body, header_length, model):
+def read(body, header_length, choose):
     """Return the `Question` in a request's body.
 
     Parameters
@@ -56,7 +59,8 @@ def read(body, header_length, model):
     body : bytes
     header_length : int or None
         How many bytes of it are JSON, where arrays follow.
-    model : Model
+    choose : callable
+        Returns the `Served` that is asked, given the stream that this is a piece of, or None, and whether it starts.
 
     Raises
     ------
@@ -67,7 +71,10 @@ def read(body, header_length, model):
         raise Failure(400, f"found inference-header-content-length {header_length} in a body of {len(body)} bytes")
     text, rest = (body, b"") if header_length is None else (body[:header_length], memoryview(body)[header_length:])
     request = parse(text)
-    given, place = {}, 0
+    parameters = _dict(request, "parameters")
+    sequence, starts, ends = _sequence(parameters)
+    served = choose(sequence, starts)
+    model, given, place = served.model, {}, 0
     for item in _list(request, "inputs"):
         name, size = _word(item, "name"), _dict(item, "parameters").get("binary_data_size")
         if name in given:
@@ -84,8 +91,6 @@ def read(body, header_length, model):
     if sorted(given) != sorted(names):
         raise Failure(400, f"found inputs {sorted(given)!s:.200}, expected {names}")
     x = [fit(given[name], tensor.dtype, name) for name, tensor in zip(names, model.inputs, strict=True)]
-    parameters = _dict(request, "parameters")
-    sequence, starts, ends = _sequence(parameters)
     timeout = parameters.get("timeout")
     if timeout is not None and not (_is_count(timeout) and timeout > 0):
         raise Failure(400, f"found timeout {timeout!r:.40}, expected a positive number of microseconds")
@@ -94,20 +99,20 @@ def read(body, header_length, model):
         raise Failure(400, f"found id {id!r:.40}, expected a string")
     return Question(
         as_batches(x, model), id, _wanted(request, parameters, model), sequence, starts, ends,
-        None if timeout is None else timeout / 1e6,
+        None if timeout is None else timeout / 1e6, served,
     )  # fmt: skip
 
 
-def write(question, served, y):
+def write(question, y):
     """Return the body of an answer, and how many bytes of it are JSON (None where all are).
 
     Parameters
     ----------
     question : Question
-    served : Served
     y : array, or nested
         What the model returned.
     """
+    served = question.served
     arrays, outputs, blobs = dict(zip(output_names(served.model), flatten(y), strict=True)), [], []
     for name, is_binary in question.outputs:
         array = np.ascontiguousarray(arrays[name])
@@ -122,7 +127,7 @@ def write(question, served, y):
     answer = {"model_name": served.name, "model_version": served.version, "outputs": outputs}
     if question.id is not None:
         answer["id"] = question.id
-    text = dump(answer)
+    text = dump(answer, (arrays[name] for name, is_binary in question.outputs if not is_binary))
     return (text, None) if not blobs else (b"".join([text, *blobs]), len(text))
 
 
@@ -166,18 +171,12 @@ def parse(text):
         There is none.
     """
     try:
-        request = need("orjson").loads(text)
+        request = load(text)
     except ValueError as error:
         raise Failure(400, f"found a body that is no JSON ({error!s:.100})") from None
     if not isinstance(request, dict):
         raise Failure(400, f"found JSON of type {type(request).__name__}, expected an object")
     return request
-
-
-def dump(value):
-    """Return JSON as bytes; arrays are written as lists, NaN and infinity as null, as JSON has no words for them."""
-    orjson = need("orjson")
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _array(item, name, raw):

@@ -6,7 +6,7 @@ Starlette would do this through several layers of functions, which cost as much 
 import logging
 
 from .failures import Failure, as_failure
-from .inference import dump
+from .notation import dump
 from .settings import need
 
 log = logging.getLogger("lstm_infer.serve")

@@ -1,97 +1,17 @@
-"""The models of a server: found in a file or folder, loaded, warmed, and replaced when their files change.
+"""The models of a server: found in a file or folder (``files``), loaded, and replaced when their files change."""
 
-    FOLDER/sunspots.h5              model 'sunspots', version 1
-    FOLDER/digits/digits.keras      model 'digits', version 1
-    FOLDER/weather/1/model.h5       model 'weather', version 1
-    FOLDER/weather/2/model.h5       ... and version 2, which callers get unless they ask for another
-    FOLDER/co2.json, co2.weights.h5 model 'co2': an architecture and its weights
-
-Of two files that give one name, the first in order of names counts.
-"""
-
-import hashlib
 import logging
-import re
 import threading
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from ..errors import InputError, LSTMInferError
-from ..loading import load_model
 from .failures import Failure
+from .files import SUFFIXES, find
 from .garbage import settle_again
-from .scheduler import Scheduler
+from .served import Served
 from .snapshots import Snapshots
-from .streams import Streams
 
 log = logging.getLogger("lstm_infer.serve")
-SUFFIXES = (".keras", ".h5", ".hdf5")
-STRANGE = re.compile(r"[^A-Za-z0-9._-]")
-
-
-class Source(NamedTuple):
-    """Files of a model, and what of them would change if they did."""
-
-    path: Path
-    weights: Path | None
-    stamp: tuple
-
-
-class Served:
-    """One version of a model at work.
-
-    Attributes
-    ----------
-    name, version : str
-    model : Model
-    scheduler : Scheduler
-    streams : Streams or None
-        None where the model cannot be stepped.
-    source : Source
-    """
-
-    def __init__(self, name, version, source, settings):
-        self.name, self.version, self.source = name, version, source
-        self.model = load_model(source.path, weights=source.weights, threads=settings.threads)
-        self.model.check_ready()
-        _refuse_texts_in_steps(self.model)
-        self.streams = None
-        self.scheduler = Scheduler(self.model, settings.rows, settings.queue, settings.threads)
-        try:
-            if self.scheduler.mode == "continuous":
-                self.streams = Streams(
-                    self.model, settings.sessions, settings.idle, settings.queue, self.scheduler.model.threads
-                )
-            self._warm()
-        except BaseException:
-            self.close()
-            raise
-
-    def _warm(self):
-        """Compute a few zeros in every way a caller may, so that the first one does not wait for the compiler."""
-        for rows, timesteps in ((1, 1), (1, 2), (20, 3)):
-            x = [
-                np.full(
-                    (rows, *(timesteps if n is None else n for n in tensor.shape[1:])),
-                    b"" if tensor.dtype == object else 0,
-                    tensor.dtype,
-                )  # fmt: skip
-                for tensor in self.model.inputs
-            ]
-            try:
-                self.scheduler.submit(x).result()
-                if self.streams is not None:
-                    self.streams.submit("warm", [value[0] for value in x], starts=True, ends=True).result()
-            except InputError as error:  # some models want more timesteps than these
-                log.info("warming", extra={"data": {"model": self.name, "reason": str(error)}})
-
-    def close(self):
-        """Answer what is there, and end the threads."""
-        self.scheduler.close()
-        if self.streams is not None:
-            self.streams.close()
 
 
 class Repository:
@@ -129,6 +49,32 @@ class Repository:
         if version not in versions:
             raise Failure(404, f"found no version {version!r:.20} of model '{name}', only {sorted(versions, key=int)}")
         return versions[version]
+
+    def get_for_stream(self, name, version, id, starts):
+        """Return the `Served` that a piece of a stream is for.
+
+        Where no version is asked for, a stream begins with the highest and goes on with the one that it began with.
+
+        Raises
+        ------
+        Failure
+            There is none.
+        """
+        served = self.get(name, version)
+        if version is None and not starts:
+            return next((one for one in self._able(name) if id in one.streams.loose), served)
+        return served
+
+    def note_start(self, served, id, version):
+        """Note that a stream has begun with a model, and which version was asked for, if any."""
+        for one in self._able(served.name):
+            if version is None or one is served:
+                one.streams.loose.discard(id)
+        if version is None:
+            served.streams.loose.add(id)
+
+    def _able(self, name):
+        return [one for one in self._versions.get(name, {}).values() if one.streams is not None]
 
     def all(self):
         """Return every `Served`, in order."""
@@ -191,7 +137,7 @@ class Repository:
         is_changed = self.refresh()
         for served in self.all():
             if served.streams is not None:
-                served.streams.pool.evict()
+                served.streams.evict()
         self.snapshot()
         return is_changed
 
@@ -237,6 +183,8 @@ class Repository:
         self._failed.pop(key, None)
         old = self._models.get(key)
         self._hand_over(old, served)
+        if self._snapshots is not None:
+            self._snapshots.attach(served)
         self._models[key] = served
         self._sort()
         if old is not None:
@@ -258,7 +206,7 @@ class Repository:
             old.streams.close()  # callers that come in this moment find it closed, and ask for the new one
             try:
                 if served.streams is not None:
-                    served.streams.pool.adopt(old.streams.pool)
+                    served.streams.inherit(old.streams)
                     return
             except InputError as error:
                 log.warning("streams ended", extra={"data": {"model": served.name, "reason": str(error)}})
@@ -279,58 +227,6 @@ class Repository:
             self._snapshots = None
 
 
-def _refuse_texts_in_steps(model):
-    """Refuse a model that takes a text at every timestep: rows are joined byte by byte, which texts are not."""
-    if any(tensor.dtype == object for tensor in [*model.inputs, *model.outputs]):
-        try:
-            model.step_plan  # noqa: B018
-        except InputError:
-            return
-        raise InputError(f"model '{model.name}': found texts at every timestep, expected numbers to serve it")
-
-
-def find(path):
-    """Yield ((name, version), `Source`) of every model of a file or folder."""
-    if path.is_file():
-        yield (_name(path.stem), "1"), _source(path)
-        return
-    for entry in sorted(path.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_file() and _is_model(entry):
-            yield (_name(entry.stem), "1"), _source(entry)
-        elif entry.is_dir():
-            inside = sorted(entry.iterdir())
-            versions = [folder for folder in inside if folder.is_dir() and folder.name.isdecimal()]
-            for folder in versions or [entry]:
-                models = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_model(file)]
-                if models:
-                    yield (_name(entry.name), str(int(folder.name)) if versions else "1"), _source(models[0])
-
-
 def _by_number(key):
     name, version = key
     return name, int(version)
-
-
-def _is_model(path):
-    if path.suffix == ".json":
-        return _weights_of(path) is not None
-    return path.suffix in SUFFIXES and not path.name.endswith(".weights.h5") and not path.name.startswith(".")
-
-
-def _weights_of(path):
-    weights = path.with_name(f"{path.stem}.weights.h5")
-    return weights if path.suffix == ".json" and weights.is_file() else None
-
-
-def _name(text):
-    """Return the name of a model: what of a file's name needs no quoting in a URL."""
-    name = STRANGE.sub("_", text).lstrip("._-")
-    return name[:128] or hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-
-
-def _source(path):
-    weights = _weights_of(path)
-    states = [file.stat() for file in (path, weights) if file is not None]
-    return Source(path, weights, tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in states))

@@ -2,6 +2,7 @@
 
     FOLDER/NAME@VERSION.npz          the streams as of the last snapshot; no file where there are none
     FOLDER/NAME@VERSION.npz.unused   ... that did not fit the model that came up; .unused.2 and so on beside it
+    FOLDER/NAME@VERSION.npz.since    the ids of streams that have gone on since (``journal``)
     FOLDER/.lock                     held while a server runs; says ``running`` until one has ended in good order
 
 What could not be restored is never written over. It is taken up again when a model comes up whose streams they can be
@@ -10,10 +11,12 @@ and which has found no others.
 
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError, LSTMInferError
+from .journal import Journal
 
 log = logging.getLogger("lstm_infer.serve")
 RUNNING = b"running\n"
@@ -43,7 +46,7 @@ class Snapshots:
         except BaseException:
             os.close(self._lock)
             raise
-        self._written, self._barred = set(), set()
+        self._written, self._barred, self._journals = set(), set(), {}
 
     def begin(self):
         """Note that a server runs, so that the next one knows if this one does not come to its end."""
@@ -53,9 +56,16 @@ class Snapshots:
 
     def close(self, is_whole):
         """Let the folder go; `is_whole` says that all streams are in it."""
+        for journal in self._journals.values():
+            journal.close()
         if is_whole:
             os.ftruncate(self._lock, 0)
         os.close(self._lock)
+
+    def attach(self, served):
+        """Let a model that comes up, its streams restored, keep a journal."""
+        if served.streams is not None:
+            served.streams.journal = self._journal(self._path(served))
 
     def save(self, served):
         """Write a model's streams; those of connections, which nobody can reach again, are left out.
@@ -70,6 +80,8 @@ class Snapshots:
         path, pool = self._path(served), served.streams.pool
         if path in self._barred:
             return False
+        journal = self._journal(path)
+        journal.turn(list(served.streams.behind.copy()))
         try:
             ids = [id for id in pool.ids if isinstance(id, (str, int))]
             if ids:
@@ -80,6 +92,7 @@ class Snapshots:
         except OSError as error:
             log.error("no snapshot", extra={"data": {"model": served.name, "reason": str(error)}})
             return False
+        journal.settle()
         return True
 
     def restore(self, served):
@@ -100,6 +113,7 @@ class Snapshots:
             if found:
                 with suppress(OSError):
                     os.replace(other, path)
+                self._journal(other).settle()
                 return
 
     def _take(self, served, path):
@@ -107,10 +121,14 @@ class Snapshots:
         if not path.exists():
             return False
         served.streams.pool.restore(path)
-        number = len(served.streams.pool)
+        served.streams.loose.update(served.streams.pool.ids)  # which of them were, no file says
+        ids, number = set(served.streams.pool.ids), len(served.streams.pool)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
+        served.streams.behind = dict.fromkeys(self._journal(path).read() & ids, moment)
         data = {"model": served.name, "version": served.version, "restored": number, "path": str(path)}
         if self._has_crashed and path not in self._written:
             data["reason"] = "the server before did not end in good order: they are as of its last snapshot"
+            data["behind"] = len(served.streams.behind)
             log.warning("streams", extra={"data": data})
         else:
             log.info("streams", extra={"data": data})
@@ -121,6 +139,7 @@ class Snapshots:
         kept = f"{path}.unused" + (f".{max(numbers) + 1}" if numbers else "")
         try:
             os.replace(path, kept)
+            self._journal(path).move(f"{kept}.since")
             self._barred.discard(path)
         except OSError:  # then there will be no snapshots of this model
             kept = path
@@ -132,6 +151,9 @@ class Snapshots:
         """Return what was set aside, the newest first."""
         found = [other for other in self._folder.glob(f"{path.name}.unused*") if _number(other)]
         return sorted(found, key=_number, reverse=True)
+
+    def _journal(self, path):
+        return self._journals.setdefault(path, Journal(f"{path}.since"))
 
     def _path(self, served):
         return self._folder / f"{served.name}@{served.version}.npz"

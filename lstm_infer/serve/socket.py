@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import InputError
 from ..layers.structure import flatten
 from .failures import Failure, as_failure
-from .inference import dump, output_names
+from .inference import output_names
+from .notation import dump, load
 from .numbers import TEXT, as_array, texts_for_json
 from .requests import ClosedError
 from .settings import need
@@ -57,7 +58,7 @@ async def _converse(repository, settings, websocket, key, id):
         try:
             served, future = await _submit(repository, key, id, message, is_new)
             y = await asyncio.wait_for(asyncio.wrap_future(future), settings.timeout)
-            is_new = False
+            is_new, key = False, (served.name, served.version)  # there it goes on, whatever versions come
             answer = _write(served.model, y, is_text)
         except Exception as error:  # noqa: BLE001  (the caller hears of it)
             failure = _failure_of(error)
@@ -104,7 +105,7 @@ def _read(model, message):
             found = f"found {len(data)} bytes"
             raise InputError(f"{found}, expected {tensor.dtype} of shape {tensor.shape[2:]}") from None
     try:
-        given = need("orjson").loads(message["text"])
+        given = load(message["text"])
     except ValueError as error:
         raise InputError(f"found a message that is no JSON ({error!s:.100})") from None
     is_named = isinstance(given, dict) and not (tensor.dtype == TEXT and list(given) == ["b64"])
@@ -123,5 +124,5 @@ def _write(model, y, is_text):
         if len(arrays) > 1:
             raise InputError(f"found a binary message, expected text: the answer is {output_names(model)}")
         return arrays[0].astype(arrays[0].dtype.newbyteorder("<"), copy=False).tobytes()
-    arrays = [texts_for_json(array, packs=True) if array.dtype == TEXT else array for array in arrays]
-    return dump(arrays[0] if len(arrays) == 1 else dict(zip(output_names(model), arrays, strict=True)))
+    plain = [texts_for_json(array, packs=True) if array.dtype == TEXT else array for array in arrays]
+    return dump(plain[0] if len(plain) == 1 else dict(zip(output_names(model), plain, strict=True)), arrays)

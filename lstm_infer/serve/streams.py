@@ -35,10 +35,21 @@ class Streams:
         Seconds after which a stream that nobody steps is forgotten.
     queue : int
         The most pieces that may wait.
+
+    Attributes
+    ----------
+    pool : SessionPool
+    loose : set
+        Ids of streams that began where no version of the model was asked for.
+    behind : dict
+        By the id of a stream that had gone on after the snapshot it was restored from: when that was written. The next
+        piece of it is refused once, to say so.
+    journal : Journal or None
+        Hears of every stream that goes on.
     """
 
     def __init__(self, model, capacity=10_000, idle=3600.0, queue=4096, threads=None):
-        self.pool = SessionPool(model, capacity, idle)
+        self.pool, self.loose, self.behind, self.journal = SessionPool(model, capacity, idle), set(), {}, None
         self._queue, self._threads = queue, threads
         self._changed, self._waiting, self._is_open = threading.Condition(), deque(), True
         self._thread = threading.Thread(target=self._run, name=f"lstm_infer streams {model.name}", daemon=True)
@@ -77,6 +88,23 @@ class Streams:
             self._changed.notify()
         return piece.future
 
+    def evict(self):
+        """Forget the streams that are idle."""
+        self.pool.evict()
+        if len(self.loose) > 2 * self.pool.capacity:
+            self.loose &= set(self.pool.ids)
+
+    def inherit(self, other):
+        """Take over the streams of the one in whose place this comes.
+
+        Raises
+        ------
+        InputError
+            They are of another kind, or too many; nothing has changed.
+        """
+        self.pool.adopt(other.pool)
+        self.loose, self.behind = other.loose, other.behind
+
     def close(self):
         """Compute what waits, and end the thread; the pool stays."""
         with self._changed:
@@ -112,6 +140,12 @@ class Streams:
                 continue
             if piece.starts:
                 self.pool.close([piece.id])
+                self.behind.pop(piece.id, None)
+            elif piece.id in self.behind and piece.id in self.pool:
+                found = f"found stream {piece.id!r:.80} as of {self.behind.pop(piece.id)}, when it was last written"
+                expected = "expected what was sent after that again: the server had broken down"
+                self._tell(piece, error=SequenceError(f"{found}, {expected}"))
+                continue
             elif piece.id not in self.pool:
                 found = f"found a piece of stream {piece.id!r:.80}, which does not exist (any more)"
                 self._tell(piece, error=SequenceError(f"{found}, expected sequence_start with it"))
@@ -127,6 +161,8 @@ class Streams:
                 for piece in sorted(alive, key=lambda piece: piece.starts):
                     self._compute([piece])
             return
+        if self.journal is not None:
+            self.journal.note([piece.id for piece in alive])
         for piece in alive:
             if piece.ends:
                 self.pool.close([piece.id])

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..layers.structure import flatten
 from .failures import Failure
-from .inference import dump, output_names, parse
+from .inference import output_names, parse
+from .notation import dump
 from .numbers import TEXT, as_array, as_batches, texts_for_json
 
 DTYPES = {
@@ -58,11 +59,12 @@ def write(question, model, answers):
     names, flat = output_names(model), [flatten(y) for y in answers]
     if not question.is_row:
         [arrays] = flat
-        arrays = [_plain(array) for array in arrays]
-        return dump({"outputs": arrays[0] if len(names) == 1 else dict(zip(names, arrays, strict=True))})
+        plain = [_plain(array) for array in arrays]
+        return dump({"outputs": plain[0] if len(names) == 1 else dict(zip(names, plain, strict=True))}, arrays)
     rows = [row for arrays in flat for row in zip(*arrays, strict=True)]
     rows = [[_plain(value) for value in row] for row in rows]
-    return dump({"predictions": [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]})
+    rows = [row[0] if len(names) == 1 else dict(zip(names, row, strict=True)) for row in rows]
+    return dump({"predictions": rows}, (array for arrays in flat for array in arrays))
 
 
 def status(served):

@@ -57,6 +57,10 @@ class OneModel:
         """Return it."""
         return self._served
 
+    def get_for_stream(self, name, version, id, starts):
+        """Return it, as there are no streams."""
+        return self._served
+
     def all(self):
         """Return it in a list."""
         return [self._served]
