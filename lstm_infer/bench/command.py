@@ -75,10 +75,10 @@ def _parser():
 # ---------------------------------------------------------------- the run
 def _measure(options):
     old = compare.read(options.compare) if options.compare else None  # wrong usage is found before the work
-    if options.plot:
-        plot.check_installed()
     for file in (options.json, options.plot):
         check_target(file)
+    if options.plot:
+        plot.check_installed()
     note = (lambda line: None) if options.quiet else _say
     engines = choose(options.engines, _pythons(options.python), options.threads, note)
     ours = [engine for engine in engines if engine.name == OURS]
