@@ -266,3 +266,27 @@ def test_a_websocket_leaves_no_timer(http, monkeypatch):
     given = () if http == "httptools" else ("event",)
     connection.handle_websocket_upgrade(*given)
     assert timers[0].cancel.called and timers[1:] == [given]
+
+
+def test_load_test_does_not_use_a_connection_that_was_idle_for_long(monkeypatch):
+    from lstm_infer.serve import client
+
+    opened = []
+
+    async def serve(reader, writer):
+        opened.append(writer)
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async def talk():
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            connections = client.Connections(*server.sockets[0].getsockname())
+            for _ in range(2):
+                assert (await connections.ask(b"GET / HTTP/1.1\r\n", b""))[0] == 200
+            assert len(opened) == 1
+            monkeypatch.setattr(client, "KEPT", 0.0)
+            assert (await connections.ask(b"GET / HTTP/1.1\r\n", b""))[0] == 200
+            assert len(opened) == 2
+            connections.close()
+
+    asyncio.run(asyncio.wait_for(talk(), 60))

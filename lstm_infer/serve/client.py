@@ -3,6 +3,8 @@
 import asyncio
 
 END = b"\r\n\r\n"
+KEPT = 4.0
+"""Seconds for which an idle one is used again: servers close them (uvicorn after 5), maybe as a request comes."""
 
 
 class Answer(Exception):
@@ -103,10 +105,10 @@ class Connections:
 
     async def ask(self, head, body, seconds=None):
         """As `Connection.ask`, over any that is idle, or a new one."""
-        connection = None
+        connection, now = None, asyncio.get_running_loop().time()
         while self._idle and connection is None:
-            connection = self._idle.pop()
-            if connection.is_over or connection.transport.is_closing():  # the server has had enough
+            since, connection = self._idle.pop()
+            if now - since > KEPT or connection.is_over or connection.transport.is_closing():
                 connection.close()
                 connection = None
         connection = connection or await Connection.open(self._host, self._port)
@@ -118,13 +120,13 @@ class Connections:
         if answer[1].get(b"connection", b"").lower() == b"close":
             connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.append((asyncio.get_running_loop().time(), connection))
         return answer
 
     def close(self):
         """Close all that are idle."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
 
 
 def _read_head(text):
