@@ -1062,3 +1062,10 @@ def test_huge_whole_numbers_in_json_lines(tmp_path, adder):
     (tmp_path / "x.jsonl").write_text(f"[1, 2, {huge}]\n[1, 2, 1{'0' * 400}]\n[1, 2, 3]\n")
     done = predict_files(adder, tmp_path / "x.jsonl", tmp_path / "y.npy", on_error="skip")
     assert np.load(tmp_path / "y.npy")[:, 0].tolist() == [huge, 6] and done.rejected == 1
+
+
+def test_a_model_without_weights_is_not_blamed_on_the_data(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((5, 3, 2)))
+    model = li.Sequential([li.Input((3, 2)), li.LSTM(4)])
+    with pytest.raises(li.InputError, match=r"^layer 'lstm\w*' has no weights yet"):
+        li.batch.predict_files(model, tmp_path / "x.npy", tmp_path / "y.npy", on_error="skip")

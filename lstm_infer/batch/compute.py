@@ -59,6 +59,7 @@ class Computer:
     """
 
     def __init__(self, model, settings):
+        model.check_ready()  # or every row would be blamed
         self._model, self._settings = model, settings
         self._threads = model.threads if settings.threads is None else check_threads(settings.threads)
         self._padding = None  # whether rows of different length may be computed together; looked at when there are any
