@@ -26,7 +26,7 @@ from . import overhttp
 from .workers import openloop
 
 UNITS, FEATURES = 512, 128
-RATES = [round(100 * 1.25**n) for n in range(16)]
+RATES = [round(100 * 1.25**n) for n in range(22)]
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """p99 in seconds at which the highest rates are compared."""
 GIVE_UP = 0.4
