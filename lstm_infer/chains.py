@@ -14,8 +14,10 @@ from .layers.base import Tensor, shape_fits, watch
 from .layers.core import Dense, Identity
 from .layers.lines import Link, make_stepper
 from .layers.recurrent import RNN
-from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH, SOON
+from .layers.sequences import FLOAT32, ROWS_EACH, SOON
 
+MOST_ROWS = 256
+"""Rows that a chain computes: as many as a batch has that is made for the general way."""
 MOST_SIZES = 64
 """Batch sizes and shapes that a chain remembers."""
 
@@ -121,7 +123,7 @@ class Chain:
     def _takes(self, shape):
         """Whether the model takes inputs of a shape, few enough to be computed at once, and carries no state."""
         fits = shape_fits(shape, (None, *self._model.inputs[0].shape[1:])) and len(shape) == 3
-        return fits and 0 < shape[0] <= ROWS_AT_ONCE and shape[1] > 0 and not self._model.is_stateful
+        return fits and 0 < shape[0] <= MOST_ROWS and shape[1] > 0 and not self._model.is_stateful
 
 
 def _remember(known, size, made):

@@ -239,11 +239,12 @@ class Model(Layer):
         InputError
             The data does not fit the model; the message names the input, what was found and what was expected.
         """
-        if batch_size is mask is lengths is None and verbose in ("auto", 0):
+        batch_size = check_batch_size(batch_size)
+        is_one = batch_size is None or (type(x) is np.ndarray and x.ndim == 3 and len(x) <= batch_size)
+        if is_one and mask is lengths is None and verbose in ("auto", 0):
             result = self._predict_as_chain(x, threads)
             if result is not None:
                 return result
-        batch_size = check_batch_size(batch_size)
         with self._lock if self.is_stateful else nullcontext():
             return self._predict(x, batch_size, verbose, mask, lengths, threads, self._own_context, self.is_stateful)
 

@@ -608,6 +608,17 @@ def test_a_line_of_layers_steps_as_it_predicts(name, rows):
     assert bits(y) == bits(model.predict(x))
 
 
+@pytest.mark.parametrize("at_once", [1, sequences.WORK_AT_ONCE])
+@pytest.mark.parametrize("rows", [64, 65, 200, 256, 257])
+def test_a_line_of_layers_takes_many_rows(rows, at_once, monkeypatch):
+    """Bit for bit what they are in small batches, whether Python is looked at after every group of rows or not."""
+    monkeypatch.setattr(sequences, "WORK_AT_ONCE", at_once)
+    model, x = line_of("gru_lstm"), random_array(rows, 3, 4)
+    expected = np.concatenate([model.predict(x[first : first + 9], threads=1) for first in range(0, rows, 9)])
+    for batch_size in (None, 256, 1000):
+        assert bits(model.predict(x, batch_size, threads=1)) == bits(expected)
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_a_line_of_layers_takes_only_what_fits(name):
     """Everything else goes the general way, with the same answer or a refusal."""

@@ -33,6 +33,8 @@ WORK_AT_ONCE = 100_000_000
 SOON = 1e-4
 STEP_WORK = 50_000
 """Multiply-adds of a timestep below which it costs more to meet than is saved."""
+IN_LINE = (0, 1, 2, 1, 2, 3, 4)
+"""Places in a tuple of x, h, c, y and scratch: x, h and c, the new h and c (the same), y, scratch."""
 ROWS_EACH = 8
 """Rows per thread from which every thread takes rows (through the whole model, if it can), not units of all rows."""
 
@@ -96,7 +98,7 @@ class _Call(NamedTuple):
             order = self.order[:, part::parts]
             first, last = 0, order.shape[1]
         groups = -(-(last - first) // ROWS_AT_ONCE)
-        at_once = max(1, WORK_AT_ONCE // max(1, work_of(self.packed, ROWS_AT_ONCE, self.x.shape[1])))
+        at_once = groups_at_once(self.packed, self.x.shape[1])
         plans, orders = [], []
         for k in range(groups):
             r0, r1 = (first + (last - first) * n // groups for n in (k, k + 1))
@@ -114,7 +116,7 @@ class _Call(NamedTuple):
         if len(plans) == 1:
             self.compute(*plans[0])
             return
-        links = [line.recurrent_link(self.packed, job, (0, 1, 2, 1, 2, 3, 4)) for job, _ in plans]
+        links = [line.recurrent_link(self.packed, job, IN_LINE) for job, _ in plans]
         own = memory.empty((max(floats for _, floats in plans),), FLOAT32)
         arrays = self.x, self.states[0], self.states[-1], self.y, own
         line.compiled()(line.assemble(links), arrays)
@@ -163,7 +165,7 @@ def make_runner(packed, shape, return_sequences, backwards):
     ----------
     packed : packing.Packed
     shape : tuple
-        (rows, timesteps, features), of `ROWS_AT_ONCE` rows at most.
+        (rows, timesteps, features).
     return_sequences, backwards : bool
 
     Returns
@@ -173,13 +175,19 @@ def make_runner(packed, shape, return_sequences, backwards):
     """
     rows, timesteps, features = shape
     outputs, units = timesteps if return_sequences else 1, packed.units
-    few = few_of(packed, timesteps)
+    few, functions = few_of(packed, timesteps), functions_of(packed.cell)
     numbers = (timesteps, features, units, outputs, rows, 0, 0, 0, int(backwards), 0, few, 0, 1, 0, 0)
-    job, floats = plan_of(packed, Job(*numbers, *functions_of(packed.cell), 0, 0))
-    entry, loop, weights = fused.compiled(packed.loop), packed.loop, packed.weights
+    whole = Job(*numbers, *functions, 0, 0)
+    groups = -(-rows // ROWS_AT_ONCE)
+    bounds = [(rows * n // groups, rows * (n + 1) // groups) for n in range(groups)]
+    plans = [plan_of(packed, whole._replace(row=first, rows=last - first)) for first, last in bounds]
+    entry, loop, weights, floats = fused.compiled(packed.loop), packed.loop, packed.weights, max(n for _, n in plans)
+    if groups > 1:
+        in_line, links = line.compiled(), [line.recurrent_link(packed, job, IN_LINE) for job, _ in plans]
+        at_once = groups_at_once(packed, timesteps)
+        programs = [line.assemble(links[n : n + at_once]) for n in range(0, groups, at_once)]
     of_y = (rows, timesteps, units) if return_sequences else (rows, units)
-
-    shared, worth = Shared(packed, Job(*numbers, *functions_of(packed.cell), 0, 0)), Worth()
+    shared, worth = Shared(packed, whole), Worth()
 
     def compute(x, threads, soon=False):
         h, c, y = np.zeros((rows, units), FLOAT32), np.zeros((rows, units), FLOAT32), memory.empty(of_y, FLOAT32)
@@ -190,11 +198,22 @@ def make_runner(packed, shape, return_sequences, backwards):
             shared.run(x, h, c, y, parts)
             worth.note_shared(began, perf_counter() - began)
         else:
-            entry(loop, weights, job, x, h, c, h, c, y, empty(floats, FLOAT32))
+            own = empty(floats, FLOAT32)
+            if groups == 1:
+                entry(loop, weights, plans[0][0], x, h, c, h, c, y, own)
+            else:
+                for program in programs:
+                    in_line(program, (x, h, c, y, own))
             worth.note_alone(perf_counter() - began)
         return y
 
+    compute.kept = plans  # the programs hold their addresses
     return compute
+
+
+def groups_at_once(packed, timesteps):
+    """Return how many groups of rows to compute without a look at Python."""
+    return max(1, WORK_AT_ONCE // max(1, work_of(packed, ROWS_AT_ONCE, timesteps)))
 
 
 def work_of(packed, rows, timesteps):
