@@ -276,7 +276,7 @@ class Model(Layer):
             return self._empty(values, masks)
         is_ragged = any(m is not None for m in masks)
         chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values, is_ragged))
-        parts = [None] * len(chunks)
+        whole = _Whole(rows, self._have_rows())
         each_one = threads if len(chunks) > 1 and not in_order else 1
         threads_inside = threads if each_one == 1 else 1
 
@@ -285,11 +285,10 @@ class Model(Layer):
             part_masks = [None if m is None else m[chunk] for m in masks]
             given = tuple(m for m in part_masks if m is not None)
             inside = context(given_masks=given, threads=threads_inside)
-            parts[number] = self.graph.run([v[chunk] for v in values], part_masks, inside)[0]
+            whole.put(chunk, self.graph.run([v[chunk] for v in values], part_masks, inside)[0])
 
         each(each_one, _progress(range(len(chunks)), verbose), compute)
-        joined = [_joined(*pair) for pair in zip(zip(*parts, strict=True), self._have_rows(), strict=True)]
-        return pack_like(self.output, joined)
+        return pack_like(self.output, whole.outputs)
 
     def _have_rows(self):
         """Whether each output has a row per row of the input; some of `AddonsCRF` and of operations have none."""
@@ -534,11 +533,29 @@ def _is_on_masks(layer):
     return layer.is_recorded and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool
 
 
-def _joined(parts, has_rows):
-    if not has_rows or len(parts) == 1:
-        return parts[0]
-    whole = memory.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
-    return np.concatenate(parts, out=whole)
+class _Whole:
+    """The outputs for all rows, put together while the chunks come, from any thread and in any order.
+
+    Each is copied while it is still in the cache, and its memory serves the next one. An output that has no rows is
+    that of the first chunk.
+    """
+
+    def __init__(self, rows, have_rows):
+        self.outputs, self._rows, self._have_rows, self._lock = None, rows, have_rows, threading.Lock()
+
+    def put(self, chunk, outputs):
+        if chunk.stop - chunk.start == self._rows:
+            self.outputs = outputs
+            return
+        with self._lock:
+            if self.outputs is None:
+                pairs = zip(outputs, self._have_rows, strict=True)
+                self.outputs = [memory.empty((self._rows, *y.shape[1:]), y.dtype) if has else None for y, has in pairs]
+        for n, (y, has_rows) in enumerate(zip(outputs, self._have_rows, strict=True)):
+            if has_rows:
+                self.outputs[n][chunk] = y
+            elif chunk.start == 0:
+                self.outputs[n] = y
 
 
 def _chunks(rows, size):

@@ -429,3 +429,29 @@ def test_ragged_rows_are_shared_out_and_come_back_in_order(rows, threads):
         np.testing.assert_array_equal(
             whole[row], model.predict(data[row : row + 1], lengths=lengths[row : row + 1], threads=1)[0]
         )
+
+
+@pytest.mark.parametrize("batch_size", [None, 2, 3, 7])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_outputs_without_rows_are_those_of_the_first_batch(batch_size, threads):
+    class First(li.Layer):
+        def call(self, inputs):
+            return inputs[0] * 1
+
+        def compute_output_shape(self, input_shape):
+            return input_shape[1:]
+
+    class Words(li.Layer):
+        def call(self, inputs):
+            return np.array([b"a", "b", ""], object)[np.zeros(inputs.shape, int)]
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    inputs = li.Input((20, 30))
+    model = li.Model(inputs, [First()(inputs), inputs, Words()(inputs)])
+    data = x(600 if batch_size is None else 7, 20, 30)
+    first, whole, words = model.predict(data, batch_size, threads=threads)
+    np.testing.assert_array_equal(first, data[0])
+    np.testing.assert_array_equal(whole, data)
+    assert words.dtype == object and set(words.ravel()) == {b"a"}

@@ -27,7 +27,7 @@ def empty(shape, dtype):
     (2, 3)
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < LARGE:
+    if size < LARGE or np.dtype(dtype).hasobject:
         return np.empty(shape, dtype)
     block = _take(-(-size // LARGE) * LARGE + ALIGNMENT)
     holder = (ctypes.c_char * block.size).from_buffer(block)  # every view of the array keeps it alive
