@@ -549,6 +549,91 @@ def error_of(answer):
 POST = b"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: x\r\n"
 
 
+def open_unread(server, *parts):
+    """Send something on a connection on which nobody reads."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(("127.0.0.1", server.port))
+    for part in parts:
+        connection.sendall(part)
+    return connection
+
+
+def is_broken_off(connection, more, seconds=60):
+    """Whether the other side breaks off a connection on which nobody reads, however much is sent."""
+    left, until = more, time.monotonic() + seconds
+    connection.settimeout(0.1)
+    while time.monotonic() < until:
+        try:
+            left = left[connection.send(left) :] or more
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def read_late(connection):
+    """Return what was sent to a caller until the other side had enough of waiting."""
+    connection.settimeout(30)
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 20):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def large_request(timesteps=100_000, rows=4):
+    x = x_of(timesteps, rows)
+    item = {"name": "x", "datatype": "FP32", "shape": list(x.shape), "parameters": {"binary_data_size": x.nbytes}}
+    text = json.dumps({"inputs": [item]}).encode()
+    head = f"inference-header-content-length: {len(text)}\r\ncontent-length: {len(text) + x.nbytes}\r\n\r\n"
+    return f"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: a\r\n{head}".encode(), text, x.tobytes()
+
+
+UPGRADE = (
+    b"GET /stream/tagger HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
+)
+WORDY = b"\x81\xfe\x00\xc8" + bytes(4) + b'{"' + 194 * b"a" + b'":1}'  # gets a reason as long
+PING = b"\x89\xfd" + bytes(4 + 125)
+
+
+def test_callers_that_do_not_read(folder, tagger):
+    with running(folder, "--body-timeout", "1") as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        large, stream = open_unread(server, *large_request()), open_unread(server, UPGRADE)
+        assert is_broken_off(stream, 100 * WORDY)
+        time.sleep(1)
+        head, _, body = read_late(large).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200") and f"content-length: {len(body)}".encode() not in head
+        until = time.monotonic() + 10
+        while "websockets 0.0" not in (text := client.get("/metrics").text) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert "lstm_infer_websockets 0.0" in text
+        assert 'lstm_infer_sessions{model="tagger",version="2"} 0.0' in text
+        x = x_of(7)
+        assert np.array_equal(ask(client, x), tagger.predict(x))
+        memory = loadtest_memory(server)
+        pings, until = open_unread(server, UPGRADE), time.monotonic() + 3
+        pings.settimeout(0.1)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < until:
+                pings.sendall(1000 * PING)
+        assert loadtest_memory(server) < memory + 20_000  # KiB
+        late = open_unread(server, *large_request())
+        server.wait_for("request", number=len([1 for line in server.lines if line["event"] == "request"]) + 1)
+        began = time.monotonic()
+        assert server.stop() == 0 and time.monotonic() - began < 20
+        for connection in (large, stream, pings, late):
+            connection.close()
+
+
+def loadtest_memory(server):
+    from lstm_infer.serve import loadtest
+
+    return loadtest.memory_of(server.process.pid)[0]
+
+
 @pytest.mark.parametrize(
     "parts",
     [

@@ -250,8 +250,8 @@ def test_a_connection_that_is_lost_leaves_no_timer(http, error, monkeypatch):
     loop.call_later.side_effect = lambda *given: mock.Mock()
     connection = make_protocol(30.0, 10)(config, state, {}, loop)
     connection.connection_made(mock.Mock(get_extra_info=lambda name: None))
-    timers = [connection._timer, mock.Mock()]
-    connection.timeout_keep_alive_task = timers[1]
+    timers = [connection._timer, connection._watch, mock.Mock()]
+    connection.timeout_keep_alive_task = timers[2]
     connection.connection_lost(error)
     assert all(timer.cancel.called for timer in timers) and not state.connections
 
@@ -262,10 +262,10 @@ def test_a_websocket_leaves_no_timer(http, monkeypatch):
     base = type("Base", (), {"handle_websocket_upgrade": lambda self, *given: timers.append(given)})
     monkeypatch.setattr(pytest.importorskip("uvicorn.protocols.http.auto"), "AutoHTTPProtocol", base)
     connection = make_protocol(30.0, 10)()
-    connection._timer = timers[0]
+    connection._timer, connection._watch = timers[0], mock.Mock()
     given = () if http == "httptools" else ("event",)
     connection.handle_websocket_upgrade(*given)
-    assert timers[0].cancel.called and timers[1:] == [given]
+    assert timers[0].cancel.called and connection._watch.cancel.called and timers[1:] == [given]
 
 
 def test_load_test_does_not_use_a_connection_that_was_idle_for_long(monkeypatch):

@@ -9,6 +9,7 @@ import json
 import uuid
 
 from .settings import need
+from .unread import watch_reading
 
 MOST_HEAD = 1 << 16
 """Bytes of a request's line and headers."""
@@ -27,11 +28,11 @@ def make_protocol(patience, most):
     Parameters
     ----------
     patience : float
-        Seconds after which a connection on which no whole request comes is ended.
+        Seconds after which a connection is ended on which no whole request comes, or no answer is read.
     most : int
         Connections at the same time; the requests of more are marked as `CROWDED`.
     """
-    base = need("uvicorn.protocols.http.auto").AutoHTTPProtocol
+    base = watch_reading(need("uvicorn.protocols.http.auto").AutoHTTPProtocol, patience)
     tells = hasattr(base, "on_message_begin")  # httptools; h11 has limits itself
 
     class Connection(base):
@@ -77,6 +78,7 @@ def make_protocol(patience, most):
 
         def handle_websocket_upgrade(self, *given):
             self._timer.cancel()
+            self.watch_no_more()
             super().handle_websocket_upgrade(*given)
 
         def send_400_response(self, msg):
@@ -132,6 +134,19 @@ def make_protocol(patience, most):
                     super().on_message_complete()
 
     return Connection
+
+
+def make_websocket_protocol(patience):
+    """Return the protocol of WebSockets; `patience` as in `make_protocol`."""
+
+    class Stream(watch_reading(need("uvicorn.protocols.websockets.auto").AutoWebSocketsProtocol, patience)):
+        def handle_ping(self, *event):
+            if not self.is_paused:
+                super().handle_ping(*event)
+            elif not event:  # a caller that pings and does not read: its answers are forgotten
+                self.conn.data_to_send()
+
+    return Stream
 
 
 def _answer(status, reason):

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InputError
 from .app import make_app
 from .arguments import CONNECTIONS, TOKEN
-from .connection import MOST_HEAD, make_protocol
+from .connection import MOST_HEAD, make_protocol, make_websocket_protocol
 from .garbage import settle
 from .lines import Lines
 from .repository import Repository
@@ -67,7 +67,8 @@ def listen(repository, settings, host, port, connections=CONNECTIONS):
     uvicorn, app = need("uvicorn"), make_app(repository, settings)
     protocol = make_protocol(settings.body_seconds, connections)
     config = uvicorn.Config(
-        app, host=host, port=port, http=protocol, log_config=None, access_log=False,
+        app, host=host, port=port, http=protocol, ws=make_websocket_protocol(settings.body_seconds),
+        log_config=None, access_log=False,
         server_header=False, proxy_headers=False, h11_max_incomplete_event_size=MOST_HEAD,
         timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
