@@ -241,7 +241,8 @@ def test_numbers_stay_what_they_were(client, tagger):
 
     for datatype, first in (
         ("INT8", 300), ("INT8", -129), ("UINT8", -1), ("UINT64", -1), ("INT32", 1.7), ("INT64", 1e30), ("FP32", 1e300),
-        ("FP64", 1e300), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63), ("INT64", 1 << 70),
+        ("FP64", 1e300), ("FP16", 70000), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63),
+        ("INT64", 1 << 70),
     ):  # fmt: skip
         answer = infer(datatype, [first, 0, 0, 0])
         assert answer.status_code == 400 and "found" in answer.json()["error"], (datatype, first)
@@ -360,6 +361,7 @@ RUBBISH = [
         ("shape", [1] * 40), ("data", None), ("data", "abc"), ("data", [[1, 2], [3]]), ("data", ["a"] * 4),
         ("data", [None] * 4), ("data", [1, 2, 3]), ("data", {}), ("parameters", 3), ("shape", [1, 0, 4]),
         ("parameters", {"binary_data_size": 16}), ("parameters", {"binary_data_size": -1}),
+        ("parameters", {"binary_data_size": 0}), ("parameters", {"shared_memory_region": "r"}),
     )),
     *({"inputs": [good()], **more} for more in (
         {"outputs": [{"name": "other"}]}, {"outputs": 3}, {"outputs": [{}]}, {"parameters": []}, {"id": 5},
@@ -369,6 +371,7 @@ RUBBISH = [
         {"inputs": [{**good(), "shape": [], "data": [1]}]}, {"parameters": {"timeout": "x"}},
         {"parameters": {"timeout": -1}},
         {"outputs": [{"name": "dense", "parameters": {"classification": 2}}]},
+        {"outputs": [{"name": "dense", "parameters": {"shared_memory_region": "r"}}]},
     )),
 ]  # fmt: skip
 
