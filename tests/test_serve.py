@@ -700,6 +700,31 @@ def test_connections_are_limited(folder):
         assert httpx.get(f"{server.url}/v2").status_code == 200
 
 
+def test_crowds_of_idle_callers_pass(folder):
+    model = folder / "tagger" / "2" / "model.keras"
+    with running(model, "--connections", "20") as server, contextlib.ExitStack() as crowd:
+        for _ in range(200):  # of which some stay, some are soon gone, and most are gone at once
+            crowd.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(httpx.HTTPError):
+                assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+                break
+            time.sleep(0.1)
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize(("soft", "hard", "room"), [(100, 100, 33), (100, 400, 133), (100, 900, 500), (900, 900, 500)])
+def test_connections_get_room_among_open_files(soft, hard, room):
+    pytest.importorskip("resource")
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from lstm_infer.serve.server import make_room; print(make_room(500))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == [str(room)], done.stderr
+
+
 def test_metrics_and_request_ids(client, server):
     answer = client.get("/v2", headers={"x-request-id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"

@@ -6,8 +6,10 @@ import importlib
 import io
 import json
 import logging
+import shutil
 import threading
 import zlib
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -23,6 +25,7 @@ from lstm_infer.serve.settings import MissingExtraError, Settings, need
 from lstm_infer.serve.streams import SequenceError, Streams
 from lstm_infer.streaming import CapacityError
 
+ROOT = Path(__file__).resolve().parent.parent
 RANDOM = np.random.default_rng(3)
 
 
@@ -119,6 +122,36 @@ def test_models_are_found_by_name_and_version(tmp_path):
     before = source.stamp
     (tmp_path / "we ird.h5").write_bytes(b"more")
     assert next(files.find(tmp_path / "we ird.h5"))[1].stamp != before
+
+
+def test_a_folder_that_may_not_be_read_keeps_no_other_from_being_served(tmp_path, monkeypatch):
+    for name in ("lost+found", "m/1", "m/2"):
+        (tmp_path / name).mkdir(parents=True)
+    for version in (1, 2):
+        shutil.copy(ROOT / "models" / "sunspots.h5", tmp_path / "m" / str(version) / "m.h5")
+    inside, closed = Path.iterdir, {"lost+found"}
+
+    def iterdir(path):
+        if path.name in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return inside(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    models = repository.Repository(tmp_path, Settings(poll=0, threads=1))
+    models.start()
+    try:
+        assert [(one.name, one.version) for one in models.all()] == [("m", "1"), ("m", "2")]
+        assert list(models.failed()) == [("lost_found", "1")]
+        closed.add("2")
+        for _ in range(2):
+            models.refresh()
+        assert [one.version for one in models.all()] == ["1", "2"]  # what is loaded stays
+        assert list(models.failed()) == [("lost_found", "1"), ("m", "2")]
+        closed.clear()
+        models.refresh()
+        assert not models.failed()
+    finally:
+        models.close()
 
 
 class Asked:

@@ -17,6 +17,10 @@ HALF_CLOSED = 2.0
 """Seconds in which a caller that will send no more is answered."""
 LINGER = 1.0
 """Seconds in which a caller whose request is refused may go on sending: it would miss the answer otherwise."""
+HASTE = 1.0
+"""Seconds in which a request must begin on a connection that is one too many."""
+EXCESS = 100
+"""Connections too many that still hear why."""
 CROWDED = "is_crowded"
 """What stands in a request's state where its connection is one too many."""
 REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
@@ -30,7 +34,7 @@ def make_protocol(patience, most):
     patience : float
         Seconds after which a connection is ended on which no whole request comes, or no answer is read.
     most : int
-        Connections at the same time; the requests of more are marked as `CROWDED`.
+        Connections at the same time; the requests of some more are marked as `CROWDED`, others broken off at once.
     """
     base = watch_reading(need("uvicorn.protocols.http.auto").AutoHTTPProtocol, patience)
     tells = hasattr(base, "on_message_begin")  # httptools; h11 has limits itself
@@ -41,9 +45,12 @@ def make_protocol(patience, most):
 
         def connection_made(self, transport):
             super().connection_made(transport)
-            if len(self.connections) > most:
+            is_crowded = len(self.connections) > most
+            if is_crowded:
                 self.app_state = {**self.app_state, CROWDED: True}
-            self._timer = self.loop.call_later(patience, self._look)
+            self._timer = self.loop.call_later(min(patience, HASTE) if is_crowded else patience, self._look)
+            if len(self.connections) > most + min(EXCESS, most):
+                transport.abort()
 
         def data_received(self, data):
             if self._is_refused:
