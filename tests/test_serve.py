@@ -616,13 +616,13 @@ def test_callers_that_do_not_read(folder, tagger):
         assert 'lstm_infer_sessions{model="tagger",version="2"} 0.0' in text
         x = x_of(7)
         assert np.array_equal(ask(client, x), tagger.predict(x))
-        memory = loadtest_memory(server)
+        memory = memory_of(server)
         pings, until = open_unread(server, UPGRADE), time.monotonic() + 3
         pings.settimeout(0.1)
         with contextlib.suppress(OSError):
             while time.monotonic() < until:
                 pings.sendall(1000 * PING)
-        assert loadtest_memory(server) < memory + 20_000  # KiB
+        assert memory_of(server) < memory + 20_000  # KiB
         late = open_unread(server, *large_request())
         server.wait_for("request", number=len([1 for line in server.lines if line["event"] == "request"]) + 1)
         began = time.monotonic()
@@ -631,10 +631,10 @@ def test_callers_that_do_not_read(folder, tagger):
             connection.close()
 
 
-def loadtest_memory(server):
-    from lstm_infer.serve import loadtest
+def memory_of(server):
+    from lstm_infer.serve import tally
 
-    return loadtest.memory_of(server.process.pid)[0]
+    return tally.memory_of(server.process.pid)[0]
 
 
 @pytest.mark.parametrize(
