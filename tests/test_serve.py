@@ -631,6 +631,24 @@ def test_callers_that_do_not_read(folder, tagger):
             connection.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what the system holds is not known")
+def test_callers_that_read_slowly_get_everything(folder):
+    with running(folder, "--body-timeout", "1") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            for part in large_request():
+                slow.sendall(part)
+            until, begin = time.monotonic() + 6, b""
+            while time.monotonic() < until:
+                begin += slow.recv(20_000)
+                time.sleep(0.1)
+            slow.settimeout(3)
+            with contextlib.suppress(TimeoutError):
+                while part := slow.recv(1 << 20):
+                    begin += part
+        head, _, body = begin.partition(b"\r\n\r\n")
+        assert f"content-length: {len(body)}".encode() in head
+
+
 def memory_of(server):
     from lstm_infer.serve import tally
 

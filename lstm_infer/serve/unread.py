@@ -3,6 +3,9 @@
 Uvicorn lets such a connection be, even one that it has closed: a transport ends when all is sent, and nothing is.
 """
 
+import contextlib
+import struct
+
 SLOWEST = 1 << 14
 """Bytes a second that a caller must read where some wait for it."""
 HASTE = 5.0
@@ -52,7 +55,7 @@ def watch_reading(base, patience):
 
         def _look_for_unread(self):
             is_over = self.transport.is_closing()
-            unread = self.transport.get_write_buffer_size() if self.is_paused or is_over else 0
+            unread = unread_of(self.transport) if self.is_paused or is_over else 0
             last, self._last = self._last, (self._pauses, is_over, unread)
             if unread and last and last[:2] == self._last[:2] and 0 < last[2] < unread + SLOWEST * self._period:
                 self.transport.abort()  # no more was written since the last look, and too little read
@@ -60,3 +63,16 @@ def watch_reading(base, patience):
                 self._watch = self.loop.call_later(self._period, self._look_for_unread)
 
     return Watched
+
+
+def unread_of(transport):
+    """Return how many bytes wait: ours, and those of the system's, which takes from us a megabyte at a time."""
+    waiting = transport.get_write_buffer_size()
+    if waiting:
+        with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):  # there is no such thing everywhere
+            import fcntl
+            import termios
+
+            handle = transport.get_extra_info("socket").fileno()
+            waiting += struct.unpack("i", fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4)))[0]
+    return waiting
