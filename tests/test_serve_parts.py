@@ -86,6 +86,27 @@ def test_one_piece_too_many_spoils_no_other(model, monkeypatch):
     streams.close()
 
 
+def test_a_stream_is_not_forgotten_while_it_is_stepped(model, monkeypatch):
+    streams, x = Streams(model, idle=1e-9), RANDOM.normal(size=(4, 5)).astype(np.float32)
+    try:
+        first = streams.submit("a", x[:2], starts=True).result(30)
+        inner, threads = streams.pool.predict_checked, []
+
+        def predict(*given):
+            threads.append(threading.Thread(target=streams.evict))
+            threads[0].start()
+            threads[0].join(0.2)
+            return inner(*given)
+
+        monkeypatch.setattr(streams.pool, "predict_checked", predict)
+        second = streams.submit("a", x[2:]).result(30)
+        assert np.array_equal(np.concatenate([first, second]), model.predict(x[None])[0])
+        threads[0].join(30)
+        assert len(streams.pool) == 0
+    finally:
+        streams.close()
+
+
 def test_the_queue_of_streams_is_limited_and_closed(model, monkeypatch):
     streams, x = Streams(model, queue=2), RANDOM.normal(size=(1, 5))
     event = hold_up(streams, monkeypatch)
