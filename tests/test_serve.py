@@ -632,11 +632,14 @@ def test_callers_that_do_not_read(folder, tagger):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what the system holds is not known")
-def test_callers_that_read_slowly_get_everything(folder):
+@pytest.mark.parametrize("ends", [False, True])
+def test_callers_that_read_slowly_get_everything(folder, ends):
     with running(folder, "--body-timeout", "1") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as slow:
             for part in large_request():
                 slow.sendall(part)
+            if ends:
+                slow.shutdown(socket.SHUT_WR)
             until, begin = time.monotonic() + 6, b""
             while time.monotonic() < until:
                 begin += slow.recv(20_000)

@@ -75,6 +75,7 @@ def make_protocol(patience, most):
         def on_response_complete(self):
             super().on_response_complete()
             if self._is_half and self.cycle.response_complete:
+                self._timer.cancel()  # it has its answer, and may take its time to read it
                 self.transport.close()
 
         def connection_lost(self, error):
