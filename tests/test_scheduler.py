@@ -1,6 +1,7 @@
 """The scheduler without HTTP: whatever arrives when, every answer is that of `Model.predict`, bit for bit."""
 
 import functools
+import queue
 import threading
 import time
 from pathlib import Path
@@ -300,11 +301,53 @@ def test_closing(name, monkeypatch):
         (np.zeros((1, 2, 4)), "found shape"),
         (np.array([["a"]]), "found data"),
         (None, "found data"),
+        ([np.zeros((2, 5)), np.zeros((3, 5))], "different length"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, message):
     with Scheduler(CONTINUOUS["lstm"](), 2) as scheduler, pytest.raises(InputError, match=message):
         scheduler.submit(given)
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), "1", np.zeros(2)])
+def test_a_timeout_is_a_number(timeout):
+    with Scheduler(CONTINUOUS["lstm"](), 2) as scheduler, pytest.raises(InputError, match="timeout"):
+        scheduler.submit(np.zeros((1, 2, 5)), timeout)
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[:]])
+def test_what_was_given_may_be_changed(view, monkeypatch):
+    model = CONTINUOUS["lstm"]()
+    x = data(model, 2, 6).astype(np.float32)
+    with Scheduler(model, 2, threads=1) as scheduler:
+        gate, expected, given = Gate(scheduler, monkeypatch), model.predict(x), view(x)
+        given.flags.writeable = given is x
+        answer = scheduler.submit(given)
+        x[:] = 0
+        gate.open()
+        assert same(answer.result(30), expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_a_callback_that_fails_ends_no_thread(error):
+    def fail(future):
+        raise error("of the caller's")
+
+    model, x = CONTINUOUS["lstm"](), np.ones((1, 3, 5))
+    with Scheduler(model, 2, threads=1) as scheduler:
+        first = scheduler.submit(x)
+        first.add_done_callback(fail)
+        first.result(30)
+        assert same(scheduler.submit(x).result(30), model.predict(x))
+
+
+def test_closing_in_a_callback():
+    closed = queue.Queue()
+    scheduler = Scheduler(CONTINUOUS["lstm"](), 2, threads=1)
+    with scheduler._changed:  # so that the callback comes before the answer
+        scheduler.submit(np.ones((1, 3, 5))).add_done_callback(lambda future: closed.put(scheduler.close()))
+    assert closed.get(timeout=30) is False and scheduler.close() is True
 
 
 def test_no_rows():

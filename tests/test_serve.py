@@ -241,7 +241,8 @@ def test_numbers_stay_what_they_were(client, tagger):
 
     for datatype, first in (
         ("INT8", 300), ("INT8", -129), ("UINT8", -1), ("UINT64", -1), ("INT32", 1.7), ("INT64", 1e30), ("FP32", 1e300),
-        ("FP64", 1e300), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63), ("INT64", 1 << 70),
+        ("FP64", 1e300), ("FP16", 70000), ("FP16", 70000.0), ("BOOL", 2), ("UINT32", 1 << 32), ("INT64", 1 << 63),
+        ("INT64", 1 << 70),
     ):  # fmt: skip
         answer = infer(datatype, [first, 0, 0, 0])
         assert answer.status_code == 400 and "found" in answer.json()["error"], (datatype, first)
@@ -360,6 +361,7 @@ RUBBISH = [
         ("shape", [1] * 40), ("data", None), ("data", "abc"), ("data", [[1, 2], [3]]), ("data", ["a"] * 4),
         ("data", [None] * 4), ("data", [1, 2, 3]), ("data", {}), ("parameters", 3), ("shape", [1, 0, 4]),
         ("parameters", {"binary_data_size": 16}), ("parameters", {"binary_data_size": -1}),
+        ("parameters", {"binary_data_size": 0}), ("parameters", {"shared_memory_region": "r"}),
     )),
     *({"inputs": [good()], **more} for more in (
         {"outputs": [{"name": "other"}]}, {"outputs": 3}, {"outputs": [{}]}, {"parameters": []}, {"id": 5},
@@ -369,6 +371,7 @@ RUBBISH = [
         {"inputs": [{**good(), "shape": [], "data": [1]}]}, {"parameters": {"timeout": "x"}},
         {"parameters": {"timeout": -1}},
         {"outputs": [{"name": "dense", "parameters": {"classification": 2}}]},
+        {"outputs": [{"name": "dense", "parameters": {"shared_memory_region": "r"}}]},
     )),
 ]  # fmt: skip
 
@@ -549,6 +552,112 @@ def error_of(answer):
 POST = b"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: x\r\n"
 
 
+def open_unread(server, *parts):
+    """Send something on a connection on which nobody reads."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(("127.0.0.1", server.port))
+    for part in parts:
+        connection.sendall(part)
+    return connection
+
+
+def is_broken_off(connection, more, seconds=60):
+    """Whether the other side breaks off a connection on which nobody reads, however much is sent."""
+    left, until = more, time.monotonic() + seconds
+    connection.settimeout(0.1)
+    while time.monotonic() < until:
+        try:
+            left = left[connection.send(left) :] or more
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def read_late(connection):
+    """Return what was sent to a caller until the other side had enough of waiting."""
+    connection.settimeout(30)
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 20):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def large_request(timesteps=100_000, rows=4):
+    x = x_of(timesteps, rows)
+    item = {"name": "x", "datatype": "FP32", "shape": list(x.shape), "parameters": {"binary_data_size": x.nbytes}}
+    text = json.dumps({"inputs": [item]}).encode()
+    head = f"inference-header-content-length: {len(text)}\r\ncontent-length: {len(text) + x.nbytes}\r\n\r\n"
+    return f"POST /v2/models/tagger/infer HTTP/1.1\r\nhost: a\r\n{head}".encode(), text, x.tobytes()
+
+
+UPGRADE = (
+    b"GET /stream/tagger HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
+)
+WORDY = b"\x81\xfe\x00\xc8" + bytes(4) + b'{"' + 194 * b"a" + b'":1}'  # gets a reason as long
+PING = b"\x89\xfd" + bytes(4 + 125)
+
+
+def test_callers_that_do_not_read(folder, tagger):
+    with running(folder, "--body-timeout", "1") as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        large, stream = open_unread(server, *large_request()), open_unread(server, UPGRADE)
+        assert is_broken_off(stream, 100 * WORDY)
+        time.sleep(1)
+        head, _, body = read_late(large).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200") and f"content-length: {len(body)}".encode() not in head
+        until = time.monotonic() + 10
+        while "websockets 0.0" not in (text := client.get("/metrics").text) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert "lstm_infer_websockets 0.0" in text
+        assert 'lstm_infer_sessions{model="tagger",version="2"} 0.0' in text
+        x = x_of(7)
+        assert np.array_equal(ask(client, x), tagger.predict(x))
+        memory = memory_of(server)
+        pings, until = open_unread(server, UPGRADE), time.monotonic() + 3
+        pings.settimeout(0.1)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < until:
+                pings.sendall(1000 * PING)
+        assert memory_of(server) < memory + 20_000  # KiB
+        late = open_unread(server, *large_request())
+        server.wait_for("request", number=len([1 for line in server.lines if line["event"] == "request"]) + 1)
+        began = time.monotonic()
+        assert server.stop() == 0 and time.monotonic() - began < 20
+        for connection in (large, stream, pings, late):
+            connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what the system holds is not known")
+@pytest.mark.parametrize("ends", [False, True])
+def test_callers_that_read_slowly_get_everything(folder, ends):
+    with running(folder, "--body-timeout", "1") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            for part in large_request():
+                slow.sendall(part)
+            if ends:
+                slow.shutdown(socket.SHUT_WR)
+            until, begin = time.monotonic() + 6, b""
+            while time.monotonic() < until:
+                begin += slow.recv(20_000)
+                time.sleep(0.1)
+            slow.settimeout(3)
+            with contextlib.suppress(TimeoutError):
+                while part := slow.recv(1 << 20):
+                    begin += part
+        head, _, body = begin.partition(b"\r\n\r\n")
+        assert f"content-length: {len(body)}".encode() in head
+
+
+def memory_of(server):
+    from lstm_infer.serve import tally
+
+    return tally.memory_of(server.process.pid)[0]
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -610,6 +719,31 @@ def test_connections_are_limited(folder):
         while httpx.get(f"{server.url}/v2").status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
         assert httpx.get(f"{server.url}/v2").status_code == 200
+
+
+def test_crowds_of_idle_callers_pass(folder):
+    model = folder / "tagger" / "2" / "model.keras"
+    with running(model, "--connections", "20") as server, contextlib.ExitStack() as crowd:
+        for _ in range(200):  # of which some stay, some are soon gone, and most are gone at once
+            crowd.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(httpx.HTTPError):
+                assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+                break
+            time.sleep(0.1)
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize(("soft", "hard", "room"), [(100, 100, 33), (100, 400, 133), (100, 900, 500), (900, 900, 500)])
+def test_connections_get_room_among_open_files(soft, hard, room):
+    pytest.importorskip("resource")
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from lstm_infer.serve.server import make_room; print(make_room(500))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == [str(room)], done.stderr
 
 
 def test_metrics_and_request_ids(client, server):

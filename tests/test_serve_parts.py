@@ -6,8 +6,10 @@ import importlib
 import io
 import json
 import logging
+import shutil
 import threading
 import zlib
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -23,6 +25,7 @@ from lstm_infer.serve.settings import MissingExtraError, Settings, need
 from lstm_infer.serve.streams import SequenceError, Streams
 from lstm_infer.streaming import CapacityError
 
+ROOT = Path(__file__).resolve().parent.parent
 RANDOM = np.random.default_rng(3)
 
 
@@ -83,6 +86,27 @@ def test_one_piece_too_many_spoils_no_other(model, monkeypatch):
     streams.close()
 
 
+def test_a_stream_is_not_forgotten_while_it_is_stepped(model, monkeypatch):
+    streams, x = Streams(model, idle=1e-9), RANDOM.normal(size=(4, 5)).astype(np.float32)
+    try:
+        first = streams.submit("a", x[:2], starts=True).result(30)
+        inner, threads = streams.pool.predict_checked, []
+
+        def predict(*given):
+            threads.append(threading.Thread(target=streams.evict))
+            threads[0].start()
+            threads[0].join(0.2)
+            return inner(*given)
+
+        monkeypatch.setattr(streams.pool, "predict_checked", predict)
+        second = streams.submit("a", x[2:]).result(30)
+        assert np.array_equal(np.concatenate([first, second]), model.predict(x[None])[0])
+        threads[0].join(30)
+        assert len(streams.pool) == 0
+    finally:
+        streams.close()
+
+
 def test_the_queue_of_streams_is_limited_and_closed(model, monkeypatch):
     streams, x = Streams(model, queue=2), RANDOM.normal(size=(1, 5))
     event = hold_up(streams, monkeypatch)
@@ -119,6 +143,36 @@ def test_models_are_found_by_name_and_version(tmp_path):
     before = source.stamp
     (tmp_path / "we ird.h5").write_bytes(b"more")
     assert next(files.find(tmp_path / "we ird.h5"))[1].stamp != before
+
+
+def test_a_folder_that_may_not_be_read_keeps_no_other_from_being_served(tmp_path, monkeypatch):
+    for name in ("lost+found", "m/1", "m/2"):
+        (tmp_path / name).mkdir(parents=True)
+    for version in (1, 2):
+        shutil.copy(ROOT / "models" / "sunspots.h5", tmp_path / "m" / str(version) / "m.h5")
+    inside, closed = Path.iterdir, {"lost+found"}
+
+    def iterdir(path):
+        if path.name in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return inside(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    models = repository.Repository(tmp_path, Settings(poll=0, threads=1))
+    models.start()
+    try:
+        assert [(one.name, one.version) for one in models.all()] == [("m", "1"), ("m", "2")]
+        assert list(models.failed()) == [("lost_found", "1")]
+        closed.add("2")
+        for _ in range(2):
+            models.refresh()
+        assert [one.version for one in models.all()] == ["1", "2"]  # what is loaded stays
+        assert list(models.failed()) == [("lost_found", "1"), ("m", "2")]
+        closed.clear()
+        models.refresh()
+        assert not models.failed()
+    finally:
+        models.close()
 
 
 class Asked:
@@ -250,8 +304,8 @@ def test_a_connection_that_is_lost_leaves_no_timer(http, error, monkeypatch):
     loop.call_later.side_effect = lambda *given: mock.Mock()
     connection = make_protocol(30.0, 10)(config, state, {}, loop)
     connection.connection_made(mock.Mock(get_extra_info=lambda name: None))
-    timers = [connection._timer, mock.Mock()]
-    connection.timeout_keep_alive_task = timers[1]
+    timers = [connection._timer, connection._watch, mock.Mock()]
+    connection.timeout_keep_alive_task = timers[2]
     connection.connection_lost(error)
     assert all(timer.cancel.called for timer in timers) and not state.connections
 
@@ -262,10 +316,10 @@ def test_a_websocket_leaves_no_timer(http, monkeypatch):
     base = type("Base", (), {"handle_websocket_upgrade": lambda self, *given: timers.append(given)})
     monkeypatch.setattr(pytest.importorskip("uvicorn.protocols.http.auto"), "AutoHTTPProtocol", base)
     connection = make_protocol(30.0, 10)()
-    connection._timer = timers[0]
+    connection._timer, connection._watch = timers[0], mock.Mock()
     given = () if http == "httptools" else ("event",)
     connection.handle_websocket_upgrade(*given)
-    assert timers[0].cancel.called and timers[1:] == [given]
+    assert timers[0].cancel.called and connection._watch.cancel.called and timers[1:] == [given]
 
 
 def test_load_test_does_not_use_a_connection_that_was_idle_for_long(monkeypatch):

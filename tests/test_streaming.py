@@ -345,6 +345,25 @@ def test_a_snapshot_survives_a_restart(model, tmp_path):
     assert other.evict() == ids[:3] + ids[5:10]
 
 
+def test_pools_may_adopt_each_other_at_once(plain):
+    one, other = li.SessionPool(plain), li.SessionPool(plain)
+    one.step({"a": np.ones(5)})
+
+    def adopt(pool, other):
+        for _ in range(300):
+            pool.adopt(other)
+
+    threads = [threading.Thread(target=adopt, args=pair, daemon=True) for pair in ((one, other), (other, one))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    before = one.ids
+    one.adopt(one)
+    assert one.ids == before
+
+
 def test_strange_snapshots_are_refused(plain, tmp_path):
     path, pool, x = tmp_path / "pool.npz", li.SessionPool(plain, 5), data(plain, 5, 1)[:, 0]
     pool.step_many([("a", 1)], x[:1])

@@ -27,7 +27,8 @@ def add_arguments(parser):
     parser.add_argument("--connections", type=positive, metavar="N", default=CONNECTIONS,
                         help=f"at the same time ({CONNECTIONS})")  # fmt: skip
     parser.add_argument("--body-timeout", type=seconds, metavar="S", default=default.body_seconds,
-                        help=f"seconds in which a request must have arrived ({default.body_seconds:g})")  # fmt: skip
+                        help="seconds in which a request must have arrived, and after which a caller that reads "
+                             f"nothing of its answer is cut off ({default.body_seconds:g})")  # fmt: skip
     parser.add_argument("--max-timesteps", type=positive, metavar="N", default=default.timesteps,
                         help=f"of a sequence ({default.timesteps})")  # fmt: skip
     parser.add_argument("--max-answer", type=positive, metavar="BYTES", default=default.answer,

@@ -9,6 +9,7 @@ import json
 import uuid
 
 from .settings import need
+from .unread import watch_reading
 
 MOST_HEAD = 1 << 16
 """Bytes of a request's line and headers."""
@@ -16,6 +17,10 @@ HALF_CLOSED = 2.0
 """Seconds in which a caller that will send no more is answered."""
 LINGER = 1.0
 """Seconds in which a caller whose request is refused may go on sending: it would miss the answer otherwise."""
+HASTE = 1.0
+"""Seconds in which a request must begin on a connection that is one too many."""
+EXCESS = 100
+"""Connections too many that still hear why."""
 CROWDED = "is_crowded"
 """What stands in a request's state where its connection is one too many."""
 REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
@@ -27,11 +32,11 @@ def make_protocol(patience, most):
     Parameters
     ----------
     patience : float
-        Seconds after which a connection on which no whole request comes is ended.
+        Seconds after which a connection is ended on which no whole request comes, or no answer is read.
     most : int
-        Connections at the same time; the requests of more are marked as `CROWDED`.
+        Connections at the same time; the requests of some more are marked as `CROWDED`, others broken off at once.
     """
-    base = need("uvicorn.protocols.http.auto").AutoHTTPProtocol
+    base = watch_reading(need("uvicorn.protocols.http.auto").AutoHTTPProtocol, patience)
     tells = hasattr(base, "on_message_begin")  # httptools; h11 has limits itself
 
     class Connection(base):
@@ -40,9 +45,12 @@ def make_protocol(patience, most):
 
         def connection_made(self, transport):
             super().connection_made(transport)
-            if len(self.connections) > most:
+            is_crowded = len(self.connections) > most
+            if is_crowded:
                 self.app_state = {**self.app_state, CROWDED: True}
-            self._timer = self.loop.call_later(patience, self._look)
+            self._timer = self.loop.call_later(min(patience, HASTE) if is_crowded else patience, self._look)
+            if len(self.connections) > most + min(EXCESS, most):
+                transport.abort()
 
         def data_received(self, data):
             if self._is_refused:
@@ -67,6 +75,7 @@ def make_protocol(patience, most):
         def on_response_complete(self):
             super().on_response_complete()
             if self._is_half and self.cycle.response_complete:
+                self._timer.cancel()  # it has its answer, and may take its time to read it
                 self.transport.close()
 
         def connection_lost(self, error):
@@ -77,6 +86,7 @@ def make_protocol(patience, most):
 
         def handle_websocket_upgrade(self, *given):
             self._timer.cancel()
+            self.watch_no_more()
             super().handle_websocket_upgrade(*given)
 
         def send_400_response(self, msg):
@@ -132,6 +142,19 @@ def make_protocol(patience, most):
                     super().on_message_complete()
 
     return Connection
+
+
+def make_websocket_protocol(patience):
+    """Return the protocol of WebSockets; `patience` as in `make_protocol`."""
+
+    class Stream(watch_reading(need("uvicorn.protocols.websockets.auto").AutoWebSocketsProtocol, patience)):
+        def handle_ping(self, *event):
+            if not self.is_paused:
+                super().handle_ping(*event)
+            elif not event:  # a caller that pings and does not read: its answers are forgotten
+                self.conn.data_to_send()
+
+    return Stream
 
 
 def _answer(status, reason):

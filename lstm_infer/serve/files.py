@@ -6,7 +6,8 @@
     FOLDER/weather/2/model.h5       ... and version 2, which callers get unless they ask for another
     FOLDER/co2.json, co2.weights.h5 model 'co2': an architecture and its weights
 
-Of two files that give one name, the first in order of names counts.
+Of two files that give one name, the first in order of names counts. A folder that may not be read (``lost+found``) is
+one model that cannot be loaded.
 """
 
 import hashlib
@@ -37,12 +38,20 @@ def find(path):
         if entry.is_file() and _is_model(entry):
             yield (_name(entry.stem), "1"), _source(entry)
         elif entry.is_dir():
-            inside = sorted(entry.iterdir())
-            versions = [folder for folder in inside if folder.is_dir() and folder.name.isdecimal()]
+            versions = [folder for folder in _inside(entry) or () if folder.is_dir() and folder.name.isdecimal()]
             for folder in versions or [entry]:
-                models = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_model(file)]
+                files = _inside(folder)
+                models = [folder] if files is None else [file for file in files if file.is_file() and _is_model(file)]
                 if models:
                     yield (_name(entry.name), str(int(folder.name)) if versions else "1"), _source(models[0])
+
+
+def _inside(folder):
+    """Return what is in a folder, in order; None where that is not to be known."""
+    try:
+        return sorted(folder.iterdir())
+    except PermissionError:
+        return None
 
 
 def _is_model(path):

@@ -76,13 +76,16 @@ def read(body, header_length, choose):
     served = choose(sequence, starts)
     model, given, place = served.model, {}, 0
     for item in _list(request, "inputs"):
-        name, size = _word(item, "name"), _dict(item, "parameters").get("binary_data_size")
+        name, options = _word(item, "name"), _options(item)
+        size = options.get("binary_data_size")
         if name in given:
             raise Failure(400, f"found input '{name}' twice")
         raw = None
         if size is not None:
             if not _is_count(size) or place + size > len(rest):
                 raise Failure(400, f"input '{name}': found binary_data_size {size!r:.40} with {len(rest) - place} left")
+            if "data" in item:
+                raise Failure(400, f"input '{name}': found binary_data_size beside data, expected one of them")
             raw, place = rest[place : place + size], place + size
         given[name] = _array(item, name, raw)
     if place != len(rest):
@@ -217,7 +220,7 @@ def _wanted(request, parameters, model):
         return [(name, every) for name in names]
     wanted = []
     for item in _list(request, "outputs"):
-        name, options = _word(item, "name"), _dict(item, "parameters")
+        name, options = _word(item, "name"), _options(item)
         if name not in names:
             raise Failure(400, f"found output '{name:.80}', expected one of {names}")
         if options.get("classification"):
@@ -240,6 +243,14 @@ def _dict(item, name):
     if not isinstance(value, dict):
         raise Failure(400, f"found {name} of type {type(value).__name__}, expected an object")
     return value
+
+
+def _options(item):
+    """Return the parameters of an input or output, whose numbers are to travel with the request and nowhere else."""
+    options = _dict(item, "parameters")
+    if "shared_memory_region" in options:
+        raise Failure(400, f"'{item['name']:.80}': found shared_memory_region, which is not offered here")
+    return options
 
 
 def _word(item, name):

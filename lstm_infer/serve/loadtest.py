@@ -5,6 +5,8 @@ the moment each was to begin; what the server delays is not left out. Closed loo
 again as soon as it has its answer. ``--streams`` adds clients that send sequences piece by piece, ``--rude`` some that
 hang up, send rubbish, bodies that are too large, and bodies that never end. With ``--check FILE``, the model's own
 file, every answer is compared with what this package computes from it, bit for bit.
+
+What is asked is in ``plan``, who asks in ``callers``, what came of it in ``tally``; here is the command.
 """
 
 import argparse
@@ -13,219 +15,16 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from ..arguments import positive, seconds
-from .client import Answer, Connection, Connections
-
-PERCENTILES = (50, 90, 99, 99.9)
-SEQUENCES = 256
-"""Different sequences that are sent."""
-PATIENCE = 60.0
-"""Seconds after which an answer no longer counts."""
+from .callers import closed_loop, one, open_loop, rude, stream
+from .client import Connections
+from .plan import make_plan
+from .tally import Tally, plot, report, watch
 
 
-class Case(NamedTuple):
-    """A request that is ready to be sent, and the right answer where it is known."""
-
-    head: bytes
-    body: bytes
-    expected: np.ndarray | None
-
-
-class Plan(NamedTuple):
-    """What is asked of whom."""
-
-    host: str
-    port: int
-    model: str
-    name: str
-    features: tuple
-    cases: list
-    local: object
-
-
-class Tally:
-    """What came of the requests."""
-
-    def __init__(self):
-        self.latencies, self.statuses, self.wrong, self.lost = [], {}, 0, 0
-        self.pieces, self.rude = 0, {}
-
-    def count(self, status):
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-
-    def count_rude(self, what):
-        self.rude[what] = self.rude.get(what, 0) + 1
-
-
-def encode(plan, x, **parameters):
-    """Return the head and body of a request to infer, with x as bytes."""
-    size = {"binary_data_size": x.nbytes}
-    item = {"name": plan.name, "datatype": "FP32", "shape": list(x.shape), "parameters": size}
-    parameters = {"binary_data_output": True, **parameters}
-    text = json.dumps({"inputs": [item], "parameters": parameters}).encode()
-    head = (
-        f"POST /v2/models/{plan.model}/infer HTTP/1.1\r\nhost: {plan.host}:{plan.port}\r\n"
-        f"inference-header-content-length: {len(text)}\r\n"
-    ).encode()
-    return head, text + x.tobytes()
-
-
-def decode(headers, body):
-    """Return the numbers of an answer."""
-    length = int(headers[b"inference-header-content-length"])
-    return np.frombuffer(body[length:], np.float32)
-
-
-async def make_plan(options, random):
-    """Ask the server what its model takes, and make the requests."""
-    url = urlsplit(options.url if "//" in options.url else f"//{options.url}")
-    host, port = url.hostname, url.port or 80
-    connections = Connections(host, port)
-    head = f"GET /v2/models/{options.model} HTTP/1.1\r\nhost: {host}:{port}\r\n".encode()
-    status, _, body = await connections.ask(head, b"")
-    connections.close()
-    if status != 200:
-        raise SystemExit(f"{options.url}: found status {status} for model '{options.model}': {body.decode()}")
-    described = json.loads(body)["inputs"]
-    if len(described) != 1 or len(described[0]["shape"]) < 3:
-        raise SystemExit(f"found inputs {described}, expected one of shape (rows, timesteps, features)")
-    _, timesteps, *features = described[0]["shape"]
-    local = None
-    if options.check:
-        from ..loading import load_model
-
-        local = load_model(options.check)
-    plan = Plan(host, port, options.model, described[0]["name"], tuple(abs(n) for n in features), [], local)
-    lengths = np.minimum(random.geometric(1 / options.mean, SEQUENCES), options.longest)
-    for length in lengths if timesteps < 0 else [timesteps] * SEQUENCES:
-        x = random.normal(size=(1, int(length), *plan.features)).astype(np.float32)
-        expected = None if local is None else local.predict(x).ravel()
-        plan.cases.append(Case(*encode(plan, x), expected))
-    return plan
-
-
-# ---------------------------------------------------------------- clients
-async def one(connections, case, tally, began):
-    """Send a request that was to begin at some moment."""
-    try:
-        status, headers, body = await connections.ask(case.head, case.body, PATIENCE)
-    except (Answer, OSError):
-        tally.lost += 1
-        return
-    tally.latencies.append(time.perf_counter() - began)
-    tally.count(status)
-    if status == 200 and case.expected is not None and not np.array_equal(decode(headers, body), case.expected):
-        tally.wrong += 1
-
-
-async def open_loop(plan, tally, rate, duration, random):
-    """Begin requests at random moments."""
-    connections, tasks, began, moment = Connections(plan.host, plan.port), set(), time.perf_counter(), 0.0
-    while (moment := moment + random.exponential(1 / rate)) < duration:
-        wait = began + moment - time.perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.ensure_future(one(connections, plan.cases[random.integers(SEQUENCES)], tally, began + moment))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    await asyncio.gather(*tasks)
-    connections.close()
-
-
-async def closed_loop(plan, tally, duration, random):
-    """Ask again and again."""
-    connections, until = Connections(plan.host, plan.port), time.perf_counter() + duration
-    while time.perf_counter() < until:
-        await one(connections, plan.cases[random.integers(SEQUENCES)], tally, time.perf_counter())
-    connections.close()
-
-
-async def stream(plan, tally, duration, random, number, pause):
-    """Send sequences piece by piece, each under a number of its own."""
-    connections, until = Connections(plan.host, plan.port), time.perf_counter() + duration
-    while time.perf_counter() < until:
-        number += 1_000_000
-        pieces = random.integers(1, 20, 10).tolist()
-        x = random.normal(size=(1, sum(pieces), *plan.features)).astype(np.float32)
-        session, first = None if plan.local is None else plan.local.session(), 0
-        for n, length in enumerate(pieces):
-            piece = np.ascontiguousarray(x[:, first : first + length])
-            flags = {"sequence_start": n == 0, "sequence_end": n == len(pieces) - 1}
-            question = encode(plan, piece, sequence_id=number, **flags)
-            try:
-                status, headers, body = await connections.ask(*question, PATIENCE)
-            except (Answer, OSError):
-                tally.lost += 1
-                break
-            tally.pieces += 1
-            tally.count(status)
-            if status != 200:
-                break
-            if session is not None and not np.array_equal(decode(headers, body), session.predict(piece).ravel()):
-                tally.wrong += 1
-            first += length
-            await asyncio.sleep(random.exponential(pause))
-    connections.close()
-
-
-async def rude(plan, tally, duration, random, pause):
-    """Do what clients should not."""
-    until = time.perf_counter() + duration
-    while time.perf_counter() < until:
-        what = ("hang up", "rubbish", "no JSON", "too large", "slow")[random.integers(5)]
-        try:
-            answer = await _misbehave(plan, what, random)
-        except (Answer, OSError):
-            answer = "no answer"
-        tally.count_rude(f"{what}: {answer}")
-        await asyncio.sleep(random.exponential(pause))
-
-
-async def _misbehave(plan, what, random):
-    connection, case = await Connection.open(plan.host, plan.port), plan.cases[random.integers(SEQUENCES)]
-    try:
-        if what == "hang up":
-            whole = case.head + b"content-length: %d\r\n\r\n" % len(case.body) + case.body
-            connection.send(whole[: random.integers(1, len(whole) + 1)])
-            await asyncio.sleep(random.exponential(0.01))
-            return "gone"
-        if what == "rubbish":
-            connection.send(random.bytes(200) + b"\r\n\r\n")
-        elif what == "no JSON":
-            connection.send(case.head + b"content-length: 50\r\n\r\n" + random.bytes(50))
-        elif what == "too large":
-            connection.send(case.head + b"content-length: 99999999999\r\n\r\n" + bytes(1 << 16))
-        else:
-            connection.send(case.head + b"content-length: 1000\r\n\r\n{")
-        return (await connection.answer(PATIENCE))[0]
-    finally:
-        connection.close()
-
-
-async def watch(pid, duration, show):
-    """Show the memory and threads of a process every minute."""
-    until = time.perf_counter() + duration
-    minute = 0
-    while time.perf_counter() < until:
-        found = memory_of(pid)
-        show(f"minute {minute}: {found[0] / 1024:.1f} MiB, {found[1]} threads")
-        minute += 1
-        await asyncio.sleep(min(60.0, max(0.0, until - time.perf_counter())))
-
-
-def memory_of(pid):
-    """Return a process's resident memory in KiB and its number of threads (Linux)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    values = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(values["VmRSS"].split()[0]), int(values["Threads"])
-
-
-# ---------------------------------------------------------------- the command
 async def run(options, show=print):
     """Do as the command line says; returns the `Tally`."""
     random, tally = np.random.default_rng(options.seed), Tally()
@@ -263,36 +62,6 @@ def run_loop(main):
         return loop.run_until_complete(main)
     finally:
         loop.close()
-
-
-def report(tally, duration, show):
-    """Print what was measured."""
-    latencies = 1000 * np.sort(np.array(tally.latencies))
-    if len(latencies):
-        numbers = "  ".join(f"p{p:g} {np.percentile(latencies, p):.2f}" for p in PERCENTILES)
-        show(f"{len(latencies)} answers, {len(latencies) / duration:.0f}/s; ms: {numbers}  max {latencies[-1]:.2f}")
-    statuses = ", ".join(f"{status}: {number}" for status, number in sorted(tally.statuses.items()))
-    show(f"statuses {statuses or 'none'}; pieces of streams {tally.pieces}; wrong {tally.wrong}, lost {tally.lost}")
-    for what, number in sorted(tally.rude.items()):
-        show(f"rude: {what} {number} times")
-
-
-def plot(tally, path):
-    """Draw the latencies up to which how many answers came."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    latencies = 1000 * np.sort(np.array(tally.latencies))
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    later = 1 - np.arange(len(latencies)) / max(1, len(latencies))
-    axes.plot(latencies, later)
-    axes.set(xscale="log", yscale="log", xlabel="latency [ms]", ylabel="share of answers that took longer")
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
 
 
 def parser():

@@ -56,7 +56,8 @@ def fit(array, dtype, name):
     with np.errstate(invalid="ignore", over="ignore"):
         result = array.astype(dtype)
     if dtype.kind == "f":
-        is_same = kind != "f" or dtype.itemsize >= array.dtype.itemsize or not _has_overflown(array, result)
+        has_room = dtype.itemsize >= array.dtype.itemsize if kind == "f" else dtype.itemsize > 2
+        is_same = has_room or not _has_overflown(array, result)
     elif kind == "f":  # beyond the range, a conversion may give anything: the range is looked at itself
         (low, high), wide = _range(dtype), array.astype(np.float64)
         is_same = bool(((wide >= low) & (wide < high + 1.0) & (wide == np.floor(wide))).all())

@@ -129,7 +129,9 @@ class Repository:
             try:
                 if self._look():
                     settle_again()
-            except Exception:  # noqa: BLE001  (a folder that is gone for a moment must not end the reloading)
+            except OSError as error:  # a folder that is gone for a moment
+                log.error("reload failed", extra={"data": {"reason": str(error)}})
+            except Exception:  # noqa: BLE001  (nothing may end the reloading)
                 log.exception("reload failed")
 
     def _look(self):
@@ -157,6 +159,8 @@ class Repository:
                     log.warning("two files of one name", extra={"data": files})
             for key, source in found.items():
                 served, failed = self._models.get(key), self._failed.get(key)
+                if served and served.source == source:
+                    self._failed.pop(key, None)  # what stood in its place for a while is gone
                 is_known = (served and served.source == source) or (failed and failed[0] == source)
                 is_settled = is_first or self._seen.get(key) == source  # not just being written
                 if not is_known and is_settled:

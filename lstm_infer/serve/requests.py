@@ -1,6 +1,6 @@
 """What callers of a scheduler give and get: requests, rows of them, and the ways in which they can fail."""
 
-import contextlib
+import logging
 import threading
 from concurrent.futures import Future, InvalidStateError
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from ..errors import InputError, LSTMInferError
 from ..inputs import pack, take
+
+log = logging.getLogger("lstm_infer.serve")
 
 
 class QueueFullError(LSTMInferError):
@@ -49,7 +51,10 @@ class Request:
     )  # fmt: skip
 
     def __init__(self, model, x, temporal, begun, deadline):
-        self.values, _ = take(model, x, None, None)
+        values, masks = take(model, x, None, None)
+        if any(mask is not None for mask in masks):
+            raise InputError("found sequences of different length in one request, expected a request for each length")
+        self.values = [_own(value) for value in values]
         self.rows, self.begun, self.deadline = len(self.values[0]), begun, deadline
         self.timesteps = _timesteps(self.values, temporal)
         self.future, self.taken, self.left, self.is_over = Future(), 0, self.rows, False
@@ -78,13 +83,17 @@ class Request:
 
     def end(self, error=None):
         """Answer, with an error if there is one; a caller that has cancelled hears nothing."""
-        with contextlib.suppress(InvalidStateError):
+        try:
             if self.future.cancelled():
                 pass
             elif error is not None:
                 self.future.set_exception(error)
             else:
                 self.future.set_result(self.answer())
+        except InvalidStateError:
+            pass
+        except BaseException:  # noqa: BLE001  (SystemExit in a callback would end the thread that computes for all)
+            log.exception("a callback of a request failed")
         with self._lock:
             self._outputs = [None] * len(self._outputs)
 
@@ -101,6 +110,16 @@ class Row:
         """Return `Request.output`, which stays where it is while this row is on its way, whatever becomes of others."""
         self._outputs.append(self.request.output(number, shape, dtype))
         return self._outputs[-1]
+
+
+def _own(array):
+    """Return an array that no caller changes before it is computed: a copy, unless nobody can write to it."""
+    base = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return array.copy()
+        base = base.base
+    return array
 
 
 def _timesteps(values, temporal):

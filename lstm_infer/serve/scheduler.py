@@ -18,7 +18,8 @@ would change the answers of such models.
 import threading
 import time
 from collections import deque
-from math import inf
+from math import inf, isnan
+from numbers import Real
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -119,7 +120,7 @@ class Scheduler:
         Parameters
         ----------
         x : array_like, list or dict
-            As `Model.predict` takes it, a batch: (rows, timesteps, ...).
+            As `Model.predict` takes it, a batch: (rows, timesteps, ...). It may be changed afterwards.
         timeout : float, optional
             Seconds after which the answer is of no use.
 
@@ -132,14 +133,17 @@ class Scheduler:
         Raises
         ------
         InputError
-            The data does not fit the model.
+            The data does not fit the model, or `timeout` is no number.
         QueueFullError
             Too many rows wait.
         ClosedError
             The scheduler is closed.
         """
+        timeout = inf if timeout is None else timeout
+        if not isinstance(timeout, Real) or isnan(timeout):
+            raise InputError(f"found timeout={timeout!r:.40}, expected seconds")
         now = self.clock()
-        request = Request(self.model, x, self._temporal, now, inf if timeout is None else now + timeout)
+        request = Request(self.model, x, self._temporal, now, now + timeout)
         if request.rows == 0:
             request.future.set_result(self.model.predict(x))
             return request.future
@@ -177,13 +181,13 @@ class Scheduler:
         Returns
         -------
         bool
-            Whether they have ended.
+            Whether they have ended; False from a callback of a request, which one of them runs.
         """
         with self._changed:
             self._is_open, self._drains = False, self._drains and drain
             self._changed.notify_all()
         until = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
+        for thread in set(self._threads) - {threading.current_thread()}:
             thread.join(None if until is None else max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 

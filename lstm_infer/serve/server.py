@@ -4,12 +4,13 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
 from .app import make_app
 from .arguments import CONNECTIONS, TOKEN
-from .connection import MOST_HEAD, make_protocol
+from .connection import MOST_HEAD, make_protocol, make_websocket_protocol
 from .garbage import settle
 from .lines import Lines
 from .repository import Repository
@@ -19,6 +20,8 @@ log = logging.getLogger("lstm_infer.serve")
 SWITCH = 0.0005
 """Seconds a thread of Python's may keep others waiting: the threads that compute wait for the one that talks, and a
 round of theirs is as short as this."""
+FILES = 300
+"""Open files beside those of connections that are counted: of models, snapshots, connections too many."""
 GRACE = 60
 """Seconds that requests on their way have when the server is told to stop."""
 
@@ -65,9 +68,10 @@ def listen(repository, settings, host, port, connections=CONNECTIONS):
         There is no listening there.
     """
     uvicorn, app = need("uvicorn"), make_app(repository, settings)
-    protocol = make_protocol(settings.body_seconds, connections)
+    protocol = make_protocol(settings.body_seconds, make_room(connections))
     config = uvicorn.Config(
-        app, host=host, port=port, http=protocol, log_config=None, access_log=False,
+        app, host=host, port=port, http=protocol, ws=make_websocket_protocol(settings.body_seconds),
+        log_config=None, access_log=False,
         server_header=False, proxy_headers=False, h11_max_incomplete_event_size=MOST_HEAD,
         timeout_graceful_shutdown=GRACE, ws_max_size=settings.body, lifespan="on",
     )  # fmt: skip
@@ -93,6 +97,28 @@ def listen(repository, settings, host, port, connections=CONNECTIONS):
         repository.close()
     if not server.started:
         raise InputError(f"cannot listen on {host} port {port}")
+
+
+def make_room(connections):
+    """Let this process have as many files open as connections need; return how many connections there is room for."""
+    try:
+        import resource
+    except ImportError:  # Windows, where there is no such limit
+        return connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + FILES
+    if soft in (-1, resource.RLIM_INFINITY) or soft >= needed:
+        return connections
+    soft = needed if hard in (-1, resource.RLIM_INFINITY) else min(needed, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft >= needed:
+        return connections
+    most = max(soft // 3, soft - FILES)
+    data = {"asked": connections, "possible": most, "reason": f"this process may have {soft} files open (ulimit -n)"}
+    log.warning("fewer connections", extra={"data": data})
+    return most
 
 
 def set_up_log(level):

@@ -36,7 +36,8 @@ class Settings(NamedTuple):
     timeout : float
         Seconds a request may take unless it says less itself.
     body, body_seconds : int, float
-        Bytes of a request's body (unpacked, too), and seconds in which it must have arrived.
+        Bytes of a request's body (unpacked, too), and seconds in which it must have arrived; a caller that reads
+        nothing of its answer is cut off when they have passed twice.
     timesteps : int
         The most of one sequence.
     answer : int

@@ -52,6 +52,7 @@ class Streams:
         self.pool, self.loose, self.behind, self.journal = SessionPool(model, capacity, idle), set(), {}, None
         self._queue, self._threads = queue, threads
         self._changed, self._waiting, self._is_open = threading.Condition(), deque(), True
+        self._computing = threading.Lock()  # a stream that is found must not be forgotten before it is stepped
         self._thread = threading.Thread(target=self._run, name=f"lstm_infer streams {model.name}", daemon=True)
         self._thread.start()
 
@@ -90,7 +91,8 @@ class Streams:
 
     def evict(self):
         """Forget the streams that are idle."""
-        self.pool.evict()
+        with self._computing:
+            self.pool.evict()
         if len(self.loose) > 2 * self.pool.capacity:
             self.loose &= set(self.pool.ids)
 
@@ -120,7 +122,8 @@ class Streams:
                 if not self._waiting:
                     return
                 pieces = self._take()
-            self._compute(pieces)
+            with self._computing:
+                self._compute(pieces)
 
     def _take(self):
         """Return the pieces that can be computed together: the first of every stream."""

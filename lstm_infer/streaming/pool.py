@@ -341,7 +341,8 @@ class SessionPool:
             It holds more than there is room for; no session has changed.
         """
         with other._lock:
-            self._take_over(*other._sessions())
+            sessions = other._sessions()
+        self._take_over(*sessions)  # never holding both locks: the other may adopt this one
 
     def _sessions(self, wanted=None):
         """Return the ids, the seconds since each was stepped, and the states as named arrays."""
