@@ -198,7 +198,8 @@ def assembly(name, arguments, emit):
 
 def emit_tile(builder, start, a, n_x, n_h, w, z):
     one = vector.i64(4)
-    tile._emit_tile(builder, lstm, lstm.most_rows, (start, one, one), (a, n_x), n_x, n_h, w, (z, one, one))
+    start, w, z = (start, one, one, one), (w, one), (z, one, one, one)
+    tile._emit_tile(builder, lstm, lstm.most_rows, start, (a, n_x), n_x, n_h, w, z, blocks=1)
 
 
 def emit_update(builder, z, c, h):

@@ -32,7 +32,7 @@ from .barrier import meet
 from .constant import Constant, get
 from .jit import inner, kernel
 from .job import APART, STRETCH, Job, layout
-from .tile import Cell, Rows, Vectors, product
+from .tile import Apart, Cell, Rows, Vectors, pair, product
 from .update import Update, copy, fetch
 from .vector import LANES
 
@@ -224,16 +224,22 @@ def _projected(cell, at, work, n, now):
 @inner
 def _sum(cell, job, at, work, sums, r0, r1, u0, u1, slot, backwards):
     """z = start + a @ w for some rows and some of this thread's unit vectors."""
-    wide, start = get(cell, "wide"), sums.start
+    wide, start, rows = get(cell, "wide"), sums.start, r1 - r0
     skipped = 0 if sums.n_x > 0 else 4 * job.features * get(cell, "x_width")
     a = Rows(sums.a.address + 4 * r0 * sums.a.row, sums.a.row)
-    for k in range(u0, u1, wide):
-        u = u1 - wide - (k - u0) if backwards else k
+    apart = Apart(wide * sums.vector, _block(cell, job), wide * job.rows * LANES)
+    pairs, done = rows <= get(cell, "most_rows_of_pair"), 0
+    while done < u1 - u0:
+        some = 2 * wide if pairs and done + 2 * wide <= u1 - u0 else wide
+        u = u1 - done - some if backwards else u0 + done
         first = Vectors(start.address + 4 * (r0 * start.row + u * sums.vector), start.row, start.slot)
-        z = work.own + 4 * (at.z + (u - u0) * job.rows * LANES)
-        z_slot = slot if wide == 1 else job.rows * LANES
+        z = Vectors(work.own + 4 * (at.z + (u - u0) * job.rows * LANES), LANES, slot if wide == 1 else job.rows * LANES)
         w = _weights(cell, job, at, work, u) + skipped
-        product(cell, first, a, r1 - r0, sums.n_x, job.units, w, Vectors(z, LANES, z_slot))
+        if some > wide:
+            pair(cell, rows, first, a, sums.n_x, job.units, w, z, apart)
+        else:
+            product(cell, first, a, rows, sums.n_x, job.units, w, z)
+        done += some
 
 
 @inner

@@ -15,7 +15,11 @@ interrupted and kept in memory as float32 or not.
 
 The shape fills the register file and no more: ``rows * slots`` sums, the shorter side of the tile held in registers,
 and one register through which the longer side passes. 6 rows x 4 slots use 29 of 32 registers, 3 x 4 all of 16; with
-the longer side held instead LLVM spills, and the same tile runs at 44 % of the speed.
+the longer side held instead LLVM spills, and the same tile runs at 44 % of the speed. One or two rows take two blocks
+together (`pair`): 4 sums of one row would each wait for its own multiply-add before, at half the speed.
+
+Nothing here is fetched ahead by an instruction: the CPU sees such streams coming, and the instructions cost one row up
+to 15 % (measured on Zen 5, weights in the L2 cache or beyond).
 """
 
 from typing import NamedTuple
@@ -29,14 +33,13 @@ from .activations import LINEAR, Activation
 from .address import pointer
 from .constant import get
 from .jit import inner
-from .vector import ALIGNMENT, LANES, MACHINE, broadcast, count, fma, i64, load, offset, prefetch, store
+from .vector import LANES, MACHINE, broadcast, count, fma, i64, load, offset, store
 
-AHEAD = 512
-"""Floats that weights are fetched ahead of their use. One row streams them from the L2 cache a quarter faster so; two
-rows are slower (measured on Zen 5), and more do not mind."""
 NOTHING = Activation(LINEAR)
 MOST_ROWS = 8
 """Rows of a tile beyond which nothing is gained; each number of rows is compiled."""
+MOST_ROWS_OF_PAIR = 2
+"""The same where two blocks are computed together. Two multiply-adds a cycle, ready after four, need 8 sums or more."""
 
 
 class Cell(NamedTuple):
@@ -101,10 +104,18 @@ class Cell(NamedTuple):
     @property
     def most_rows(self):
         """Rows of the largest tile that stays in registers."""
-        rows = 1
-        while (rows + 1) * self.sums + min(rows + 1, self.sums) + 1 <= MACHINE.registers and rows < MOST_ROWS:
-            rows += 1
-        return rows
+        return max(1, self._rows_in_registers(1, MOST_ROWS))
+
+    @property
+    def most_rows_of_pair(self):
+        """Rows for which two blocks are computed at a time."""
+        return self._rows_in_registers(2, MOST_ROWS_OF_PAIR)
+
+    def _rows_in_registers(self, blocks, most):
+        """How many rows of some blocks, `most` at most, leave one register free."""
+        sums = blocks * self.sums
+        fit = (n for n in range(1, most + 1) if n * sums + min(n, sums) + 1 <= MACHINE.registers)
+        return max(fit, default=0)
 
 
 SLOTS = {  # kind -> the slots that take part in the product over x, and in that over h
@@ -128,6 +139,14 @@ class Vectors(NamedTuple):
     address: int
     row: int
     slot: int
+
+
+class Apart(NamedTuple):
+    """Floats from one block to its neighbour."""
+
+    start: int
+    w: int
+    z: int
 
 
 def packed_size(*parts, wide=1):
@@ -164,16 +183,18 @@ def pack(out, *parts, wide=1):
 
 
 # ---------------------------------------------------------------- emitting
-def _accumulate(builder, sums, rows, a, n, w, slots, of):
-    """Return ``sums[r, v] + sum over k < n of a[r, k] * w[k, v]`` for v in `slots` of the `of` sums of each row."""
+def _accumulate(builder, sums, rows, a, n, blocks, slots, of):
+    """Return ``sums[b, r, v] + sum over k < n of a[r, k] * blocks[b][k, v]`` for v in `slots` of a row's `of` sums.
+
+    `blocks` are pointers to the weights of one block or of neighbouring ones.
+    """
+    width = len(slots) * LANES
 
     def body(k, sums):
         sums = list(sums)
-        w_k = offset(builder, w, builder.mul(k, i64(len(slots) * LANES)))
+        w = [offset(builder, block, builder.mul(k, i64(width))) for block in blocks]
         values = [lambda r=r: broadcast(builder, builder.load(offset(builder, a[r], k))) for r in range(rows)]
-        weights = [lambda v=v: load(builder, w_k, v * LANES) for v in range(len(slots))]
-        for line in range(0, len(slots) * LANES if rows != 2 else 0, ALIGNMENT // 4):
-            prefetch(builder, offset(builder, w_k, AHEAD + line))
+        weights = [lambda w_k=w_k, v=v: load(builder, w_k, v * LANES) for w_k in w for v in range(len(slots))]
         rows_are_held = rows <= len(slots)
         held, passing = (values, weights) if rows_are_held else (weights, values)
         held = [read() for read in held]
@@ -181,7 +202,7 @@ def _accumulate(builder, sums, rows, a, n, w, slots, of):
             one = read()
             for n, other in enumerate(held):
                 r, v = (n, m) if rows_are_held else (m, n)
-                at = r * of + slots[v]
+                at = (v // len(slots) * rows + r) * of + slots[v % len(slots)]
                 sums[at] = fma(builder, one, other, sums[at])
         return sums
 
@@ -194,26 +215,48 @@ def _unpack(builder, value, n):
     return pointer(builder, first), *strides
 
 
-def _emit_tile(builder, cell, rows, start, a, n_x, n_h, w, z):
+def _emit_tile(builder, cell, rows, start, a, n_x, n_h, w, z, blocks):
+    """Emit a tile of some rows and neighbouring blocks; `start`, `w`, `z` end with the floats from block to block."""
+
     def places(view):
-        first, row, slot = view
+        first, row, slot, block = view
+        in_row, in_slot, in_block = (
+            [builder.mul(stride, i64(n)) for n in range(most)]
+            for stride, most in ((row, rows), (slot, cell.sums), (block, blocks))
+        )
         return [
-            offset(builder, first, builder.add(builder.mul(row, i64(r)), builder.mul(slot, i64(v))))
+            offset(builder, first, builder.add(builder.add(in_row[r], in_slot[v]), in_block[b]))
+            for b in range(blocks)
             for r in range(rows)
             for v in range(cell.sums)
         ]
 
     first, row = a
     a = [offset(builder, first, builder.mul(row, i64(r))) for r in range(rows)]
+    w = [offset(builder, w[0], builder.mul(w[1], i64(b))) for b in range(blocks)]
     sums = [load(builder, place) for place in places(start)]
     if cell.x_slots == cell.h_slots:
         sums = _accumulate(builder, sums, rows, a, builder.add(n_x, n_h), w, cell.x_slots, cell.sums)
     else:
         sums = _accumulate(builder, sums, rows, a, n_x, w, cell.x_slots, cell.sums)
-        a, w = [offset(builder, p, n_x) for p in a], offset(builder, w, builder.mul(n_x, i64(cell.x_width)))
+        a = [offset(builder, p, n_x) for p in a]
+        w = [offset(builder, p, builder.mul(n_x, i64(cell.x_width))) for p in w]
         sums = _accumulate(builder, sums, rows, a, n_h, w, cell.h_slots, cell.sums)
     for value, place in zip(sums, places(z), strict=True):
         store(builder, value, place)
+
+
+def _emit_tiles(builder, rows, most, emit):
+    """Emit ``emit(m)`` for every number of rows up to `most`, and what chooses among them."""
+    done = builder.append_basic_block("tile.done")
+    switch = builder.switch(rows, done)
+    for m in range(1, most + 1):
+        case = builder.append_basic_block(f"tile.{m}")
+        switch.add_case(ir.Constant(rows.type, m), case)
+        builder.position_at_end(case)
+        emit(m)
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 @intrinsic
@@ -226,21 +269,33 @@ def tile(typingctx, cell, rows, start, a, n_x, n_h, w, z):
 
     def codegen(context, builder, sig, args):
         _, rows, start, a, n_x, n_h, w, z = args
-        start, a, z = _unpack(builder, start, 3), _unpack(builder, a, 2), _unpack(builder, z, 3)
-        w = pointer(builder, w)
-        done = builder.append_basic_block("tile.done")
-        switch = builder.switch(rows, done)
-        for m in range(1, cell.value.most_rows + 1):
-            case = builder.append_basic_block(f"tile.{m}")
-            switch.add_case(ir.Constant(rows.type, m), case)
-            builder.position_at_end(case)
-            _emit_tile(builder, cell.value, m, start, a, n_x, n_h, w, z)
-            builder.branch(done)
-        builder.position_at_end(done)
+        start, a, z = (*_unpack(builder, start, 3), i64(0)), _unpack(builder, a, 2), (*_unpack(builder, z, 3), i64(0))
+        w, cell = (pointer(builder, w), i64(0)), sig.args[0].value
+        _emit_tiles(builder, rows, cell.most_rows, lambda m: _emit_tile(builder, cell, m, start, a, n_x, n_h, w, z, 1))
         return context.get_dummy_value()
 
     i = types.int64
     return types.void(cell, i, start, a, i, i, i, z), codegen
+
+
+@intrinsic
+def pair(typingctx, cell, rows, start, a, n_x, n_h, w, z, apart):
+    """The same for two neighbouring blocks and 1 to ``cell.most_rows_of_pair`` rows.
+
+    `apart` is an `Apart`.
+    """
+
+    def codegen(context, builder, sig, args):
+        _, rows, start, a, n_x, n_h, w, z, apart = args
+        of_start, of_w, of_z = (builder.extract_value(apart, n) for n in range(3))
+        start, a, z = (*_unpack(builder, start, 3), of_start), _unpack(builder, a, 2), (*_unpack(builder, z, 3), of_z)
+        w, cell = (pointer(builder, w), of_w), sig.args[0].value
+        most = cell.most_rows_of_pair
+        _emit_tiles(builder, rows, most, lambda m: _emit_tile(builder, cell, m, start, a, n_x, n_h, w, z, 2))
+        return context.get_dummy_value()
+
+    i = types.int64
+    return types.void(cell, i, start, a, i, i, i, z, apart), codegen
 
 
 @inner

@@ -13,8 +13,8 @@ from ..kernels.update import activation_function, functions_of
 from .sequences import FLOAT32, plan_of
 
 empty = np.empty
-X, Y, OWN = range(3)
-"""Where x, y and scratch are in the tuple of arrays that the kernel takes; the states come last."""
+X, Y, STATES = range(3)
+"""Where x, y and the first state are in the tuple of arrays that the kernel takes; scratch comes last."""
 
 
 class Link(NamedTuple):
@@ -31,8 +31,10 @@ class _Line(NamedTuple):
     ----------
     programs : iterator of int64 arrays
         By turns those that walk the weights forwards and backwards: what was used last is used first, while in cache.
-    borrow, give_back : callable
-        Scratch, as a tuple of arrays: what no thread uses at the moment.
+    scratch : list of tuples of arrays
+        What no thread uses at the moment.
+    make : callable
+        Returns one more, where there is none.
     states : list of (shape, int)
         Of every recurrent layer: the shape of its states, and how many there are.
     shape : tuple
@@ -40,8 +42,8 @@ class _Line(NamedTuple):
     """
 
     programs: object
-    borrow: object
-    give_back: object
+    scratch: list
+    make: object
     states: list
     shape: tuple
 
@@ -60,20 +62,28 @@ def make_cell_stepper(packed, rows):
         From x (rows, features) and a list of states (rows, units), which are not changed, to the new h and a list of
         new states; or None where an argument is not just what it should be. Threads may call it at once.
     """
-    programs, borrow, give_back, [(shape, number)], _ = _assemble([Link(packed, True)], rows, is_output=False)
-    entry = line.compiled()
+    programs, scratch, make, [(shape, number)], _ = _assemble([Link(packed, True)], rows, is_output=False)
+    entry, take, give_back = line.compiled(), scratch.pop, scratch.append
 
     def step_with_carry(x, states):
         h, c = states
-        new_h, new_c, own = empty(shape, FLOAT32), empty(shape, FLOAT32), borrow()
-        fits = entry(next(programs), (x, new_h, *own, h, c, new_h, new_c))
+        try:
+            own = take()
+        except IndexError:
+            own = make()
+        new_h, new_c = empty(shape, FLOAT32), empty(shape, FLOAT32)
+        fits = entry(next(programs), (x, new_h, h, c, new_h, new_c) + own)
         give_back(own)
         return (new_h, [new_h, new_c]) if fits else None
 
     def step(x, states):
         (h,) = states
-        new_h, own = empty(shape, FLOAT32), borrow()
-        fits = entry(next(programs), (x, new_h, *own, h, new_h))
+        try:
+            own = take()
+        except IndexError:
+            own = make()
+        new_h = empty(shape, FLOAT32)
+        fits = entry(next(programs), (x, new_h, h, new_h) + own)
         give_back(own)
         return (new_h, [new_h]) if fits else None
 
@@ -98,19 +108,28 @@ def make_stepper(links, keys, rows):
         state; or None where an argument is not just what it should be; or KeyError, TypeError, ValueError where the
         state is a strange one. Threads may call it at once.
     """
-    programs, borrow, give_back, states, of_y = _assemble(links, rows, is_output=True)
-    entry, cells = line.compiled(), list(zip(keys, *zip(*states, strict=True), strict=True))
+    programs, scratch, make, states, of_y = _assemble(links, rows, is_output=True)
+    entry, take, give_back = line.compiled(), scratch.pop, scratch.append
+    cells = list(zip(keys, *zip(*states, strict=True), strict=True))
     key, shape, number = cells[0]
 
     def step_one(x_t, state):  # most models
         h, c = state[key]
-        new_h, new_c, y, own = empty(shape, FLOAT32), empty(shape, FLOAT32), empty(of_y, FLOAT32), borrow()
-        fits = entry(next(programs), (x_t, y, *own, h, c, new_h, new_c))
+        try:
+            own = take()
+        except IndexError:
+            own = make()
+        new_h, new_c, y = empty(shape, FLOAT32), empty(shape, FLOAT32), empty(of_y, FLOAT32)
+        fits = entry(next(programs), (x_t, y, h, c, new_h, new_c) + own)
         give_back(own)
         return (y, {key: [new_h, new_c]}) if fits and len(state) == 1 else None
 
     def step(x_t, state):
-        arrays, new, y, own = [], {}, empty(of_y, FLOAT32), borrow()
+        try:
+            own = take()
+        except IndexError:
+            own = make()
+        arrays, new, y = [], {}, empty(of_y, FLOAT32)
         for key, shape, number in cells:
             if number == 2:
                 h, c = state[key]
@@ -120,7 +139,7 @@ def make_stepper(links, keys, rows):
                 (h,) = state[key]
                 new[key] = made = [empty(shape, FLOAT32)]
                 arrays += (h, *made)
-        fits = entry(next(programs), (x_t, y, *own, *arrays))
+        fits = entry(next(programs), (x_t, y, *arrays) + own)
         give_back(own)
         return (y, new) if fits and len(state) == len(cells) else None
 
@@ -130,15 +149,17 @@ def make_stepper(links, keys, rows):
 def _assemble(links, rows, is_output):
     """Return the `_Line`; `is_output` tells whether y must be an array of its own, and not the last layer's h."""
     middle = [(rows, link.packed.units) for link in links[:-1] if not link.is_recurrent]
-    between = itertools.count(OWN + 1)  # places of what Dense layers inside the line return
-    place, x, states, floats, numbers, jobs = OWN + 1 + len(middle), X, [], dense.SCRATCH, ([], []), []
+    numbers_of_states = [1 + link.packed.cell.value.carries for link in links if link.is_recurrent]
+    own = STATES + 2 * sum(numbers_of_states)
+    between = itertools.count(own + 1)  # places of what Dense layers inside the line return
+    place, x, states, floats, numbers, jobs = STATES, X, [], dense.SCRATCH, ([], []), []
     for link in links:
         packed, is_last = link.packed, link is links[-1]
         if link.is_recurrent:
             number = 1 + packed.cell.value.carries
             old, new, place = place, place + number, place + 2 * number
             y = Y if is_last and is_output else new
-            places = [x, old, old + number - 1, new, new + number - 1, y, OWN]
+            places = [x, old, old + number - 1, new, new + number - 1, y, own]
             for odd in (0, 1):
                 job, needed = _plan(packed, rows, int(y != new), odd)
                 jobs.append(job)
@@ -149,19 +170,15 @@ def _assemble(links, rows, is_output):
         else:
             y = Y if is_last else next(between)
             for some in numbers:
-                some.append(line.dense_link(packed, activation_function(packed.cell), rows, [x, y, OWN]))
+                some.append(line.dense_link(packed, activation_function(packed.cell), rows, [x, y, own]))
             x = y
-    scratch = []
 
-    def borrow():
-        try:
-            return scratch.pop()
-        except IndexError:
-            return (empty(floats, FLOAT32), *(empty(shape, FLOAT32) for shape in middle))
+    def make():
+        return (empty(floats, FLOAT32), *(empty(shape, FLOAT32) for shape in middle))
 
     programs = _Programs([line.assemble(some) for some in numbers])
     programs.kept = links, jobs
-    return _Line(programs, borrow, scratch.append, states, (rows, links[-1].packed.units))
+    return _Line(programs, [], make, states, (rows, links[-1].packed.units))
 
 
 class _Programs(itertools.cycle):
