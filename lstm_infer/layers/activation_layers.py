@@ -19,8 +19,6 @@ class _ActivationLayer(Layer):
     def call(self, inputs):
         config = {name: getattr(self, name) for name in self.config_names}
         function = activations.get({"class_name": type(self).__name__, "config": config})
-        if inputs.dtype.kind in "iu":  # one that stays a whole number
-            return activations.apply(function, inputs.astype(np.float64)).astype(inputs.dtype)
         return activations.apply(function, inputs)
 
 
@@ -50,7 +48,19 @@ class ReLU(_ActivationLayer):
     @property
     def keeps_integers(self):
         """Whether whole numbers have whole numbers as answers."""
-        return not self.negative_slope and all(float(n).is_integer() for n in (self.max_value or 0, self.threshold))
+        return not self.negative_slope or self.max_value is not None or bool(self.threshold)
+
+    def call(self, inputs):
+        return self._of_integers(inputs) if inputs.dtype.kind in "iu" else super().call(inputs)
+
+    def _of_integers(self, x):
+        """Return what TensorFlow makes of whole numbers, among which it rounds the arguments towards zero first."""
+        number, zero = x.dtype.type, x.dtype.type(0)
+        slope, threshold = (number(int(value or 0)) for value in (self.negative_slope, self.threshold))
+        y = np.where(x > threshold, x, zero)
+        if self.max_value is not None:
+            y = np.clip(y, zero, number(int(self.max_value)))
+        return y - slope * np.maximum(threshold - x, zero) if slope else y
 
 
 class LeakyReLU(_ActivationLayer):
@@ -117,9 +127,16 @@ class ThresholdedReLU(_ActivationLayer):
 
     config_names = ("theta",)
 
+    keeps_integers = True
+
     def __init__(self, theta=1.0, **kwargs):
         super().__init__(**kwargs)
         self.theta = theta
+
+    def call(self, inputs):
+        if inputs.dtype.kind not in "iu":
+            return super().call(inputs)
+        return np.where(inputs > int(self.theta), inputs, inputs.dtype.type(0))
 
 
 class PReLU(Layer):

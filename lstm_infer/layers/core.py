@@ -13,6 +13,7 @@ from ..kernels.update import activation_function
 from . import activations, memory
 from .base import Layer, Node, Tensor, readonly, tell_watchers
 from .quantization import Scheme, table, table_shapes, take_delta
+from .structure import map_structure
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -348,25 +349,35 @@ class Masking(Layer):
 
     mask_role = "makes"
     per_timestep = True
+    keeps_integers = True
     config_names = ("mask_value",)
 
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         self.mask_value = mask_value
-        self.keeps_integers = bool(np.all(np.asarray(mask_value, np.float64) % 1 == 0))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def compute_mask(self, inputs, mask=None):
-        return np.any(inputs != np.asarray(self.mask_value, inputs.dtype), axis=-1)
+        value = np.asarray(self.mask_value)  # 1.5 is no whole number's
+        return np.any(inputs != (value if inputs.dtype.kind in "biu" else value.astype(inputs.dtype)), axis=-1)
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         outputs, own = super().run(inputs, carried_mask, context, mask=mask)
         return outputs, join_given_mask(own, carried_mask, context)
 
+    def output_dtype(self, inputs):
+        return _product_dtype(super().output_dtype(inputs))
+
     def call(self, inputs):
-        return np.where(self.compute_mask(inputs)[..., None], inputs, np.zeros((), inputs.dtype))
+        y = np.where(self.compute_mask(inputs)[..., None], inputs, np.zeros((), inputs.dtype))
+        return y.astype(_product_dtype(y.dtype), copy=False)
+
+
+def _product_dtype(dtype):
+    """Return what Keras makes of `dtype` by a multiplication, which is how it sets timesteps to zero."""
+    return np.dtype(np.int32) if dtype.kind == "b" else dtype
 
 
 def join_given_mask(own, carried, context):
@@ -386,10 +397,10 @@ class Identity(Layer):
         return input_shape
 
     def output_dtype(self, inputs):
-        return inputs.dtype if isinstance(inputs, Tensor) else self.dtype
+        return inputs.dtype if isinstance(inputs, Tensor) and inputs.dtype.kind != "f" else super().output_dtype(inputs)
 
     def cast(self, inputs):
-        return inputs
+        return map_structure(lambda x: super(Identity, self).cast(x) if x.dtype.kind == "f" else x, inputs)
 
     def call(self, inputs):
         return inputs

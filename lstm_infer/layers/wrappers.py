@@ -310,14 +310,18 @@ class SpectralNormalization(Layer):
         return self.layer.compute_output_shape(input_shape)
 
     def output_dtype(self, inputs):
-        return self.layer.output_dtype(inputs)
+        return inputs.dtype if self._truncates(inputs) else self.layer.output_dtype(inputs)
+
+    def _truncates(self, inputs):
+        return "SpectralNormalization" in self.semantics.truncating and inputs.dtype.kind in "biu"
 
     def call(self, inputs):
         """Never called: `run` does the work."""
         raise AssertionError
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
-        return self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras, too, lets its mask through
+        outputs, mask = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras lets it through
+        return outputs.astype(inputs.dtype) if self._truncates(inputs) else outputs, mask
 
 
 def _without_time(shape):

@@ -1672,6 +1672,43 @@ def whole_numbers():
     return model(raw, outputs + [join([masked, again]) for join in (L.Multiply(), L.Maximum(), L.Average())])
 
 
+@case(forms=["keras"])
+def whole_numbers_rounded():
+    """Arguments and answers that Keras rounds to whole numbers, and 64-bit answers that layers take in 32 bits."""
+    raw = x(4, 2, name="wide", dtype="int32")
+    relus = [{"max_value": 2.5}, {"threshold": 1.5}, {"max_value": 3.5, "threshold": 2.5}, {"max_value": 6}, {"max_value": 0.5}]
+    if KERAS_2:  # Keras 3 refuses a slope beside another argument
+        relus += [{"negative_slope": slope, **more} for slope in (0.3, 2.5) for more in (relus[0], relus[1], relus[2])]
+    outputs = [L.ReLU(**words)(raw) for words in relus] + [L.ReLU(negative_slope=1.5)(raw)]
+    normalizations = [L.LayerNormalization(axis=axis) for axis in (-1, 1)] + [L.BatchNormalization()]
+    if not KERAS_2:
+        both = L.GroupNormalization(2), L.GroupNormalization(-1, axis=1, center=False)
+        normalizations += [L.LayerNormalization(axis=[1, 2]), L.LayerNormalization(scale=False), *both]
+        normalizations += [L.RMSNormalization(), L.RMSNormalization(axis=(1, 2)), L.SpectralNormalization(L.Dense(3))]
+        normalizations += [L.LayerNormalization(rms_scaling=True), L.TimeDistributed(L.LayerNormalization())]
+        words = L.IntegerLookup(vocabulary=[1, 2], output_mode="multi_hot")(L.Flatten()(raw))
+        outputs += [L.Masking(1.5)(raw), L.LayerNormalization()(words), words, L.Discretization([0.5, 2.5])(raw)]
+    outputs += [layer(raw) for layer in normalizations]
+    mean = L.Average()([raw, L.ReLU(max_value=1.5)(raw)])
+    outputs += [L.Dropout(0.5)(mean), L.Activation("tanh")(mean), L.Dense(2)(L.LayerNormalization()(raw))]
+    return model(raw, [*outputs, L.Dense(2)(L.ReLU(max_value=2.5)(raw))])
+
+
+@case(forms=["keras"])
+def whole_numbers_of_few_bits():
+    raw = x(4, 2, name="wide", dtype="int8")
+    other = L.Permute((2, 1))(L.Reshape((2, 4))(raw))
+    outputs = [L.GlobalAveragePooling1D()(L.Masking(2)(raw)), L.Average()([raw, raw]), L.ReLU(max_value=2.5)(raw)]
+    return model(raw, outputs if KERAS_2 else [*outputs, L.Dot(2)([raw, other]), L.LayerNormalization()(raw)])
+
+
+@case(forms=["keras"], only="keras3")
+def truths():
+    raw = x(4, 2, name="mask", dtype="bool")
+    layers = [L.Dense(3), L.Masking(0), L.Masking(1.5), L.BatchNormalization(), L.GlobalAveragePooling1D()]
+    return model(raw, [layer(raw) for layer in [*layers, L.LayerNormalization(), L.LSTM(3), L.GlobalMaxPooling1D()]])
+
+
 # --- fewer bits -------------------------------------------------------------------------------------------------------
 
 def quantised_case(name, mode, config=None):
