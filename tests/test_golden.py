@@ -84,3 +84,25 @@ def test_weights_are_listed_in_the_order_of_the_keras_that_wrote_them():
         np.testing.assert_array_equal(ours, theirs)
     model.set_weights([w + 1 for w in recorded])
     np.testing.assert_array_equal(model.get_weights()[3], recorded[3] + 1)
+
+
+def test_weights_of_adapted_and_quantised_layers_are_listed_as_in_keras():
+    path = HERE / "golden" / "keras3_weights_in_order.h5"
+    model = load(path)
+    with np.load(path.with_suffix(".npz")) as golden:
+        recorded = [golden[key] for key in golden if key.startswith("weight_")]
+        for ours, theirs in zip(model.get_weights(), recorded, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        model.set_weights([w * np.float32(1.25) if w.dtype.kind == "f" else w for w in recorded])
+        larger = {key.replace("larger", "output"): golden[key] for key in golden if key.startswith("larger_")}
+        assert larger
+        assert all(found.agrees for found in verify(model, {"input_0": golden["input_0"], **larger}))
+
+
+@pytest.mark.parametrize("name", ["keras3_low_rank_factors.keras", "keras3_low_rank_factors.h5"])
+def test_low_rank_factors_are_weights(name):
+    """Zeros where Keras keeps them merged, as it makes them too."""
+    layer = next(layer for layer in load(HERE / "golden" / name).layers if getattr(layer, "lora_rank", None))
+    factors = dict(zip(layer.weight_names(), layer.get_weights(), strict=True))
+    assert all(factors[key].any() == name.endswith(".h5") for key in factors if key.startswith("lora_"))
+    assert [key for key in factors if key.startswith("lora_")] == list(factors)[-2:]

@@ -446,7 +446,7 @@ def test_a_mask_goes_through_spectral_normalization():
         models.append(li.Sequential(layers))
     weights = [rng.normal(size=shape) for shape in ((9, 4), (4, 3), (3,), (3, 12), (3, 12), (12,))]
     models[0].set_weights(weights)
-    models[1].set_weights([weights[0], np.ones((1, 3)), *weights[1:]])
+    models[1].set_weights([*weights[:2], np.ones((1, 3)), *weights[2:]])
     x = rng.integers(0, 3, (5, 7))
     np.testing.assert_array_equal(models[1].predict(x), models[0].predict(x))
 

@@ -68,7 +68,7 @@ def test_dense_of_4_bits():
     x, bias = RNG.normal(size=(4, 5)), RNG.normal(size=3)
     blocks = li.Dense(3, dtype="int4/3_from_float64")
     blocks.build((None, 5))
-    blocks.set_weights([nibbles(kernel, 1), bias, scale, zero, group])
+    blocks.set_weights([bias, nibbles(kernel, 1), scale, zero, group])
     np.testing.assert_allclose(blocks(x), x @ plain + bias, rtol=1e-12)
     gptq = li.Dense(3, dtype="gptq/4/3_from_float64")
     gptq.build((None, 5))
@@ -84,7 +84,7 @@ def test_dense_of_4_bits():
 def test_float8(x, expected):
     layer = li.Dense(1, use_bias=False, dtype="float8_from_float64")
     layer.build((None, 1))
-    layer.set_weights([np.ones((1, 1)), *[np.ones(()) if n % 2 == 0 else np.zeros(4) for n in range(6)]])
+    layer.set_weights([*[np.ones(()) if n % 2 == 0 else np.zeros(4) for n in range(6)], np.ones((1, 1))])
     assert layer(np.array([[x]])).item() == expected
 
 

@@ -358,10 +358,14 @@ class Layer:
         Keras 3 goes from layer to layer; Keras 2 puts the weights first that training changes.
         """
         if self.semantics.weight_order == "layers":
-            found = [(layer, name) for layer in self.holders() for name in layer.weight_names()]
+            found = [slot for layer in self.holders() for slot in layer.own_slots()]
         else:
             found = [slot for slots in self.slots_by_kind() for slot in slots]
         return list(dict.fromkeys(found))
+
+    def own_slots(self):
+        """Return the slots that Keras 3 lists for this layer itself, before those inside."""
+        return [(self, name) for name in self.weight_names()]
 
     def slots_by_kind(self):
         """Return the slots of weights that training changes, and of the others."""

@@ -12,7 +12,8 @@ from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
 from . import activations, memory
 from .base import Layer, Node, Tensor, readonly, tell_watchers
-from .quantization import Scheme, table, table_shapes, take_delta
+from .low_rank import TABLE, LowRank
+from .quantization import Scheme, table, table_shapes
 from .structure import map_structure
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
@@ -105,7 +106,7 @@ class _Activated(Layer):
         self._settle_activation()
 
 
-class Dense(_Activated):
+class Dense(LowRank, _Activated):
     """``activation(x @ kernel + bias)`` over the last axis.
 
     Parameters
@@ -116,7 +117,7 @@ class Dense(_Activated):
     quantization_config : dict, optional
         With a quantised ``dtype`` (``"int8_from_float32"``, ...): how activations are rounded.
     **kwargs
-        ``name``, ``dtype`` and the arguments that only training uses.
+        ``name``, ``dtype``, those of `LowRank` and the arguments that only training uses.
 
     Examples
     --------
@@ -129,7 +130,7 @@ class Dense(_Activated):
 
     supports_masking = True
     per_timestep = True
-    config_names = ("units", "activation", "use_bias", "quantization_config")
+    config_names = ("units", "activation", "use_bias", "quantization_config", "lora_rank", "lora_alpha")
 
     def __init__(self, units, activation=None, use_bias=True, quantization_config=None, **kwargs):
         super().__init__(activation, **kwargs)
@@ -139,20 +140,17 @@ class Dense(_Activated):
     def weight_shapes(self, input_shape):
         self.kernel_shape = (input_shape[-1], self.units)
         bias = {"bias": (self.units,)} if self.use_bias else {}
+        factors = self.factor_shapes(self.kernel_shape)
         if self.scheme is None:
-            return {"kernel": self.kernel_shape, **bias}
+            return {"kernel": self.kernel_shape, **bias, **factors}
         if None in self.kernel_shape:
             raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a fixed number of features")
-        return self.scheme.weight_shapes(self.kernel_shape, self.kernel_shape, bias)
+        return {**self.scheme.weight_shapes(self.kernel_shape, self.kernel_shape, bias), **factors}
 
     def build_from(self, weights):
         if self.scheme is not None:
             raise InputError(f"layer '{self.name}' must be called before its weights can be set")
         self.build((None, weights[0].shape[0]))
-
-    def take_form(self, shapes):
-        """Expect what low-rank factors add to a quantised kernel, where that is stored."""
-        take_delta(self, shapes, "kernel", self.kernel_shape)
 
     def adopt(self, semantics):
         super().adopt(semantics)
@@ -161,12 +159,13 @@ class Dense(_Activated):
             tell_watchers()
 
     def pack(self):
-        self.kernel, bias, self.wide = self.weights["kernel"], self.weights.get("bias"), False
-        if self.scheme is not None:
+        bias, self.wide = self.weights.get("bias"), False
+        if self.scheme is None:
+            self.kernel = self.adapt(self.weights["kernel"])
+        else:
             self.kernel = self.scheme.kernel(self.weights, self.kernel_shape, self.kernel_shape)
+            self._add_factors(self.added())
             bias = self.scheme.bias(self.weights)
-        if "kernel_delta" in self.weights:
-            self._add_delta(self.weights["kernel_delta"])
         self.bias = np.zeros(self.units, self.dtype) if bias is None else bias
         self.packed = None
         if self.dtype == np.float32:
@@ -174,9 +173,11 @@ class Dense(_Activated):
             f, self.last = (self.function, None) if fits else (NOTHING, self.function)
             self.packed = packing.pack_dense(self.kernel, self.bias, f)
 
-    def _add_delta(self, delta):
-        self.wide = self.scheme.rounds()  # then the kernel sees rounded features, factors of low rank all of them
-        self.kernel = np.concatenate([self.kernel, delta]) if self.wide else self.kernel + delta
+    def _add_factors(self, added):
+        if added is not None:
+            added = added.astype(self.dtype)
+            self.wide = self.scheme.rounds()  # then the kernel sees rounded features, and the factors all of them
+            self.kernel = np.concatenate([self.kernel, added]) if self.wide else self.kernel + added
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
@@ -218,7 +219,7 @@ class Dense(_Activated):
         return y if coded else activations.apply(self.function, y)
 
 
-class Embedding(Layer):
+class Embedding(LowRank):
     """Looks up a vector for every id.
 
     Parameters
@@ -232,7 +233,7 @@ class Embedding(Layer):
     quantization_config : dict, optional
         Changes nothing here: only with a quantised ``dtype`` are the vectors kept in fewer bits.
     **kwargs
-        ``name``, ``dtype`` and the arguments that only training uses.
+        ``name``, ``dtype``, those of `LowRank` and the arguments that only training uses.
 
     Raises
     ------
@@ -250,7 +251,8 @@ class Embedding(Layer):
 
     mask_role = "looks up"
     per_timestep = True
-    config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config")
+    adapted = TABLE
+    config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config", "lora_rank", "lora_alpha")
 
     def __init__(
         self, input_dim, output_dim, mask_zero=False, input_length=None, quantization_config=None, **kwargs
@@ -261,19 +263,17 @@ class Embedding(Layer):
         self.scheme = Scheme.of(self.policy, quantization_config)
 
     def weight_shapes(self, input_shape):
+        factors = self.factor_shapes((self.input_dim, self.output_dim))
         if self.scheme is None:
-            return {"embeddings": (self.input_dim, self.output_dim)}
-        return table_shapes(self.scheme, self.input_dim, self.output_dim)
+            return {"embeddings": (self.input_dim, self.output_dim), **factors}
+        return {**table_shapes(self.scheme, self.input_dim, self.output_dim), **factors}
 
     def pack(self):
-        plain = self.scheme is None
-        self.table = self.weights["embeddings"] if plain else table(self.scheme, self.weights, self.output_dim)
-        if "embeddings_delta" in self.weights:
-            self.table = self.table + self.weights["embeddings_delta"]
-
-    def take_form(self, shapes):
-        """Expect what low-rank factors add to a quantised table, where that is stored."""
-        take_delta(self, shapes, "embeddings", (self.input_dim, self.output_dim))
+        if self.scheme is None:
+            self.table = self.adapt(self.weights["embeddings"])
+            return
+        self.table, added = table(self.scheme, self.weights, self.output_dim), self.added()
+        self.table = self.table if added is None else self.table + added.astype(self.dtype)
 
     def build_from(self, weights):
         self.build(None)

@@ -275,7 +275,7 @@ class SpectralNormalization(Layer):
     >>> from lstm_infer.layers.core import Dense
     >>> layer = SpectralNormalization(Dense(2))
     >>> layer.build((None, 3))
-    >>> layer.set_weights([np.zeros((1, 2)), np.ones((3, 2)), np.zeros(2)])
+    >>> layer.set_weights([np.ones((3, 2)), np.zeros((1, 2)), np.zeros(2)])
     >>> layer(np.ones((1, 3))).tolist()
     [[3.0, 3.0]]
     """
@@ -297,6 +297,12 @@ class SpectralNormalization(Layer):
     def build(self, input_shape):
         self.layer.build(input_shape)
         super().build(input_shape)
+
+    def own_slots(self):
+        """Return the slots of what Keras makes the wrapper's own: the kernel inside, unless it is quantised, too."""
+        scheme = getattr(self.layer, "scheme", None)
+        names = self.layer.weight_names() if scheme is None or scheme.mode == "float8" else []
+        return [(self.layer, name) for name in names if name in ("kernel", "embeddings")] + super().own_slots()
 
     def weight_shapes(self, input_shape):
         shapes = self.layer.expected_shapes

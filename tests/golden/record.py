@@ -95,6 +95,7 @@ class Case:
     named: bool = False        # inputs and outputs are dicts
     as_written: bool = False   # leave the .keras archive as Keras wrote it; see `deflate`
     settle: Callable | None = None  # what is done to the model once it has its weights
+    weights: bool = False      # record `get_weights` too, and the answers after each float among them has grown
     keep: bool = False         # the files that Keras does not read back, in `keras_cannot_load`
 
 
@@ -1722,6 +1723,28 @@ def quantised_case(name, mode, config=None):
         return model(raw, [*outputs, L.EinsumDense("abc,cde->abde", (None, 3, 2), bias_axes="de")(y)])
 
 
+def adapt_and_quantise(m):
+    """Each layer as its name says, in that order."""
+    for layer in m.layers:
+        for word in layer.name.split("_"):
+            if word == "lora":
+                layer.enable_lora(2)
+            elif word.startswith("int"):
+                layer.quantize(word)
+
+
+@case(forms=["h5"], only="keras3", settle=adapt_and_quantise, weights=True)
+def weights_in_order():
+    """Layers whose weights Keras lists in an order of their own, once they are quantised or have factors."""
+    ids = x(5, name="ids", dtype="int32")
+    y = L.Embedding(8, 6, name="table_int8_lora")(ids)
+    for kind in ("lora", "int8_lora"):
+        y = L.Dense(6, name=f"dense_{kind}")(y)
+    y = L.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d", name="einsum_lora_int4")(y)
+    y = L.Conv1D(4, 2, padding="same", name="conv_lora")(y)
+    return model(ids, L.LSTM(3)(L.SpectralNormalization(L.Dense(5), name="spectral")(y)))
+
+
 quantised_case("int8", "int8")
 quantised_case("int8_weights", "int8", lambda: k.quantizers.Int8QuantizationConfig(activation_quantizer=None))
 quantised_case("int4", "int4")
@@ -1884,6 +1907,15 @@ def golden(calls, answers):
     return named
 
 
+def listed(model, calls):
+    """What `get_weights` returns, and the answers to the first call with larger weights."""
+    before = model.get_weights()
+    model.set_weights([w * np.float32(1.25) if w.dtype.kind == "f" else w for w in before])
+    larger = {f"larger_{n}": np.asarray(a) for n, a in enumerate(arrays(model.predict(calls[0], verbose=0)))}
+    model.set_weights(before)
+    return {f"weight_{n}": w for n, w in enumerate(before)} | larger
+
+
 def record(case):
     """Write one case; a form that Keras cannot write, or does not read back to the same numbers, is left out."""
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
@@ -1907,7 +1939,7 @@ def record(case):
     assert largest_difference(answers, replay(case, model, calls)) < 1e-5, f"{case.name}: differs after a reset"
 
     stem = f"{WRITER}_{case.name}"
-    np.savez_compressed(FOLDER / f"{stem}.npz", **golden(calls, answers))
+    np.savez_compressed(FOLDER / f"{stem}.npz", **golden(calls, answers), **(listed(model, calls) if case.weights else {}))
     kept, skipped = [], []
 
     def try_form(form):
