@@ -1,9 +1,11 @@
 """Quantised layers: how weights are packed and activations rounded. Their numbers: test_golden."""
 
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -153,3 +155,24 @@ def test_low_rank_factors_beside_a_quantised_kernel():
 ])
 def test_what_arrays_tell_of_a_projection(shapes, policy):
     assert policy_of(shapes, (6, 2, 5), "float32") == policy
+
+
+def as_text(name):
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def test_factors_in_attention_without_their_scale(tmp_path):
+    """Keras writes the factors of attention into .h5 files, but not `lora_alpha`."""
+    path = tmp_path / "adapted.h5"
+    shutil.copy(GOLDEN / "keras3_multi_head_attention.h5", path)
+    with h5py.File(path, "r+") as file:
+        group = next(g for g in file["model_weights"].values() if any("query" in str(n) for n in g.attrs["weight_names"]))
+        names = list(group.attrs["weight_names"])
+        first = next(name for name in map(as_text, names) if "query/kernel" in name)
+        for side, shape in (("a", (2, 2)), ("b", (2, 2))):
+            name = first.replace("kernel", f"lora_kernel_{side}")
+            group.create_dataset(name, data=np.zeros(shape, np.float32))
+            names.append(name)
+        group.attrs["weight_names"] = names
+    with pytest.raises(li.LoadError, match=r"low-rank factors .*expected the same model saved as \.keras"):
+        li.load_model(path)

@@ -7,6 +7,7 @@
     python record_others.py tf23_nodes  needs the same
     python record_others.py tf23_whole_numbers  needs the same
     python record_others.py attention   needs a TensorFlow of Keras 3 and keras 3.4.1
+    python record_others.py adapted_attention  needs the same and keras 3.15
     python record_others.py whole_numbers  needs the same and keras 3.6.0, 3.10.0 or 3.11.0
 
 Never record again to make a test pass: see README.md.
@@ -200,6 +201,45 @@ def whole_numbers():
     write(f"keras{keras.__version__.replace('.', '')}_whole_numbers", model, values, ["keras"])
 
 
+def adapted_attention():
+    """Quantised attention with LoRA: Keras merges and rounds it anew when it saves it, and cannot load that.
+
+    The answers are those of Keras's own layers once they have taken the arrays of the file.
+    """
+    import h5py
+    import keras
+
+    def build():
+        x = keras.Input((5, 6))
+        layers = keras.layers
+        attention = [layers.MultiHeadAttention(2, 3, name="heads"), layers.GroupQueryAttention(3, 4, 2, name="groups")]
+        return keras.Model(x, attention[1](attention[0](x, x), x)), attention
+
+    for mode in ("int8", "int4"):
+        model, attention = build()
+        model.set_weights([rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+        model.quantize(mode)
+        inside = [layer for outer in attention for layer in outer._flatten_layers() if hasattr(layer, "enable_lora")]
+        for layer in inside:
+            layer.enable_lora(2, lora_alpha=3)
+            layer.lora_kernel_b.assign(rng.normal(0, 0.5, layer.lora_kernel_b.shape))
+        path = FOLDER / "keras_cannot_load" / f"keras3_adapted_attention_{mode}.keras"
+        model.save(str(path))
+        with zipfile.ZipFile(path) as archive:
+            archive.extract("model.weights.h5", "/tmp")
+        fresh, attention = build()
+        fresh.quantize(mode)
+        with h5py.File("/tmp/model.weights.h5") as file:
+            for group, outer in zip(("multi_head_attention/", "grouped_query_attention/_"), attention):
+                for word in ("query", "key", "value", "output"):
+                    arrays = file[f"layers/{group}{word}_dense/vars"]
+                    getattr(outer, f"_{word}_dense").load_own_variables({key: arrays[key][()] for key in arrays})
+        deflate(path)
+        values = rng.normal(size=(3, 5, 6)).astype(np.float32)
+        answers = {"input_0": values, "output_0": fresh.predict(values)}
+        np.savez_compressed(FOLDER / f"keras3_adapted_attention_{mode}.npz", **answers)
+
+
 if __name__ == "__main__":
-    {"tf23_whole_numbers": tf23_whole_numbers, "whole_numbers": whole_numbers,
+    {"adapted_attention": adapted_attention, "tf23_whole_numbers": tf23_whole_numbers, "whole_numbers": whole_numbers,
      "attention": attention, "tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
