@@ -166,7 +166,8 @@ def test_factors_in_attention_without_their_scale(tmp_path):
     path = tmp_path / "adapted.h5"
     shutil.copy(GOLDEN / "keras3_multi_head_attention.h5", path)
     with h5py.File(path, "r+") as file:
-        group = next(g for g in file["model_weights"].values() if any("query" in str(n) for n in g.attrs["weight_names"]))
+        groups = file["model_weights"].values()
+        group = next(g for g in groups if any("query" in str(name) for name in g.attrs["weight_names"]))
         names = list(group.attrs["weight_names"])
         first = next(name for name in map(as_text, names) if "query/kernel" in name)
         for side, shape in (("a", (2, 2)), ("b", (2, 2))):
