@@ -48,19 +48,12 @@ class ReLU(_ActivationLayer):
     @property
     def keeps_integers(self):
         """Whether whole numbers have whole numbers as answers."""
-        return not self.negative_slope or self.max_value is not None or bool(self.threshold)
+        return activations.relu_keeps_integers(self.max_value, self.negative_slope, self.threshold)
 
     def call(self, inputs):
-        return self._of_integers(inputs) if inputs.dtype.kind in "iu" else super().call(inputs)
-
-    def _of_integers(self, x):
-        """Return what TensorFlow makes of whole numbers, among which it rounds the arguments towards zero first."""
-        number, zero = x.dtype.type, x.dtype.type(0)
-        slope, threshold = (number(int(value or 0)) for value in (self.negative_slope, self.threshold))
-        y = np.where(x > threshold, x, zero)
-        if self.max_value is not None:
-            y = np.clip(y, zero, number(int(self.max_value)))
-        return y - slope * np.maximum(threshold - x, zero) if slope else y
+        if inputs.dtype.kind not in "iu":
+            return super().call(inputs)
+        return activations.relu_of_integers(inputs, self.max_value, self.negative_slope, self.threshold)
 
 
 class LeakyReLU(_ActivationLayer):

@@ -1704,6 +1704,39 @@ def whole_numbers_of_few_bits():
 
 
 @case(forms=["keras"], only="keras3")
+def operations_on_whole_numbers():
+    raw, few, none = x(4, 2, name="wide", dtype="int32"), x(4, 2, name="wide_few", dtype="int8"), x(4, 2, name="ids_u", dtype="uint8")
+    o, more = k.ops, [k.activations.relu(raw, max_value=2.5), k.activations.relu(raw, threshold=1.5)]
+    outputs = [o.layer_normalization(o.reshape(raw, (-1, 2, 4))), o.rms_normalization(raw), o.relu6(raw), o.relu(raw), o.leaky_relu(raw, 0.3),
+               o.floor(raw), o.ceil(raw), o.trunc(raw), o.threshold(raw, 1, 2), o.median(raw, axis=1), o.median(raw),
+               o.mean(raw, axis=1)]
+    for value in (few, none):
+        outputs += [o.sum(value, axis=1), o.prod(value, axis=1), o.cumsum(value, axis=1), o.relu6(value), o.square(value),
+                    o.matmul(value, o.swapaxes(value, 1, 2)), o.trace(value, axis1=1, axis2=2), o.rms_normalization(value)]
+    return model([raw, few, none], outputs[:-1] + more)
+
+
+@case(forms=WHOLE)
+def masks_pass_through_casts():
+    """What gives back its input gives back its mask: so does a cast to the dtype that there is."""
+    raw, masked = padded()
+    cast = k.ops.cast if not KERAS_2 else tf.cast
+    outputs = [L.SimpleRNN(3)(cast(masked, dtype)) for dtype in ("float32", "float64")]
+    if not KERAS_2:
+        outputs += [L.GRU(2)(k.ops.real(masked)), L.LSTM(2)(masked * 1.0)]
+    return model(raw, outputs)
+
+
+@case(forms=["h5"], only="keras3", weights=True)
+def masks_that_nothing_needs():
+    """They do not push the layers back that make them: `get_weights` tells the order."""
+    raw = x(6, 4, name="wide", dtype="int32")
+    ids = x(6, name="ids", dtype="int32")
+    table = L.Embedding(8, 4, mask_zero=True)(ids)
+    return model([raw, ids], L.Concatenate(axis=1)([L.Dense(4)(raw), table]))
+
+
+@case(forms=["keras"], only="keras3")
 def truths():
     raw = x(4, 2, name="mask", dtype="bool")
     layers = [L.Dense(3), L.Masking(0), L.Masking(1.5), L.BatchNormalization(), L.GlobalAveragePooling1D()]
