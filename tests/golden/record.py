@@ -180,6 +180,15 @@ def models_and_cells_in_several_places():
     return model(inputs, [L.RNN(cell)(y), L.TimeDistributed(layer)(y), L.Bidirectional(both)(y), both(y)])
 
 
+@case(forms=["keras"], only="keras3", keep=True)
+def cells_in_several_places_and_copied():
+    """A Bidirectional has copies of the cell that its layer shares with others."""
+    inputs, first, cell = x(4, 3), L.LSTMCell(3, name="first"), L.GRUCell(3, name="cell")
+    y = L.RNN([first, cell], return_sequences=True)(L.RNN(first, return_sequences=True)(inputs))
+    both = L.Bidirectional(L.RNN(cell, return_sequences=True))(y)
+    return model(inputs, [L.RNN(cell, go_backwards=True)(y), both])
+
+
 def rnn_case(name, *, steps=5, only=None, forms=None, **options):
     @case(f"rnn_{name}", only=only, forms=forms)
     def build():
