@@ -121,8 +121,12 @@ class WholeNumbers(Layer):
         if inputs.dtype == self.dtype:
             return self.normalise(inputs)
         y = self.normalise(inputs.astype(self.dtype))
-        y = np.maximum(y, 0) if inputs.dtype.kind == "u" else y  # the nearest that there is
-        return y.astype(inputs.dtype).astype(self.output_dtype(inputs))
+        return truncated(y, inputs.dtype).astype(self.output_dtype(inputs))
+
+
+def truncated(y, dtype):
+    """Return floats as whole numbers of `dtype`; where it has no negative ones, as the nearest."""
+    return (np.maximum(y, 0) if dtype.kind == "u" else y).astype(dtype)
 
 
 class LayerNormalization(WholeNumbers):

@@ -6,6 +6,7 @@ from ..errors import InputError
 from ..threads import each
 from .base import Context, Layer, map_shapes
 from .cells import StackedRNNCells, state_sizes
+from .normalization import truncated
 from .recurrent import RNN
 from .sequences import SHARED_WORK
 from .structure import flatten, map_structure
@@ -327,7 +328,7 @@ class SpectralNormalization(Layer):
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         outputs, mask = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras lets it through
-        return outputs.astype(inputs.dtype) if self._truncates(inputs) else outputs, mask
+        return truncated(outputs, inputs.dtype) if self._truncates(inputs) else outputs, mask
 
 
 def _without_time(shape):
