@@ -474,3 +474,18 @@ def test_whole_numbers_stay_whole_where_they_do_in_keras(layer, kept):
     for made, other in zip(floats.layers, model.layers, strict=True):
         made.set_weights(other.get_weights())
     np.testing.assert_allclose(together, floats.predict(values.astype(np.float32)), atol=1e-6)
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_float64_stays_in_layers_without_weights_where_nothing_casts(autocast):
+    """As in Keras before TensorFlow's own, where means of whole numbers have 64 bits."""
+    x = li.Input((TIMESTEPS, FEATURES), dtype="float64")
+    layers = [li.Average(), li.Maximum(), li.Concatenate(axis=1)]
+    layers += [li.ReLU(max_value=0.5), li.Softmax(), li.Flatten(), li.GlobalAveragePooling1D(), li.Dropout(0.5)]
+    for layer in layers:
+        layer.adopt(Semantics(autocast=autocast))
+    outputs = [layer([x, x]) for layer in layers[:3]] + [layer(x) for layer in layers[3:]]
+    model = li.Model(x, outputs)
+    values = RNG.normal(size=(2, TIMESTEPS, FEATURES))
+    expected = np.float64 if not autocast else np.float32
+    assert {y.dtype for y in model.predict(values)} == {y.dtype for y in model.outputs} == {np.dtype(expected)}

@@ -46,8 +46,8 @@ class _GlobalAveragePooling(_GlobalPooling):
     keeps_integers = True
 
     def output_dtype(self, inputs):
-        is_whole = self.semantics.whole_means and inputs.dtype.kind != "b"
-        return super().output_dtype(inputs) if is_whole else self.dtype  # if there is no mask
+        is_kept = inputs.dtype.kind == "f" or (self.semantics.whole_means and inputs.dtype.kind != "b")
+        return super().output_dtype(inputs) if is_kept else self.dtype  # if there is no mask
 
     def call(self, inputs):
         return self._average(inputs, None)

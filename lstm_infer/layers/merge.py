@@ -134,6 +134,8 @@ class Average(_Merge):
 
     def _quotient_of(self, dtype):
         """Return what Keras makes of `dtype` by a division."""
+        if dtype.kind == "f":
+            return dtype
         return np.dtype(np.float64) if dtype.kind in "iu" and dtype.itemsize > 2 else self.dtype
 
     def merge(self, values):
