@@ -32,6 +32,24 @@ BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
 AGREES, LOADS = "✓", "loads"
 AS_NEAR = "✓ (its layers amplify rounding: as near to float64 as Keras is)"
 
+QUANTISED = """\
+### Quantised layers and low-rank adapters of Keras 3
+
+Dense, EinsumDense, Embedding, ReversibleEmbedding and the projections of MultiHeadAttention and GroupQueryAttention
+load in int8, int4 (whole and in blocks) and float8, with `enable_lora` factors where Keras computes with them. What
+files leave out:
+
+- `.keras` and `.weights.h5` hold LoRA factors merged into their kernels, and a quantised kernel rounded anew: a loaded
+  model gives what Keras gives of that file, not of the model before it was saved. `get_weights` has zeros for the
+  factors, as in Keras.
+- An `.h5` of attention with LoRA is refused: the scale of the factors (`lora_alpha`) is not in it. The `.keras` of the
+  same model loads, quantised or not; Keras itself does not read back quantised attention.
+- Attention quantised for its weights alone (`Int8QuantizationConfig(activation_quantizer=None)`) looks in a file like
+  attention in int8, and is computed as that: what goes into its projections is rounded to 8 bits.
+- GPTQ and AWQ load from `.h5`. Keras saves no zero points into `.keras` and `.weights.h5`, so their kernels are lost:
+  refused.
+- `get_weights` of float8 layers is in the order of a model that Keras has loaded, not of the one that was quantised."""
+
 WHY_NOT = (  # the first pattern that a class's name fits says why it is refused; without any it is only missing
     ("Layer|Wrapper|AbstractRNNCell", "a base class, which no file holds"),
     ("Lambda", "its code is never run: give the function as `custom_objects` (see [custom layers](custom_layers.md))"),
@@ -300,6 +318,8 @@ def layer_section():
         f"Recorded calls of `keras.ops`: {', '.join(names_in('keras.ops', own))}.",
         "",
         f"Recorded calls of `tf`: {', '.join(names_in('tf', own))}.",
+        "",
+        *QUANTISED.splitlines(),
         END,
     ]
 

@@ -155,6 +155,8 @@ def _depths(calls):
     node_depths, layer_depths = {}, {}
     for node, sources in reversed(calls):
         layer = getattr(node, "layer", node)
+        if layer is node and node not in node_depths:
+            continue  # an operation on masks that no output needs
         depth = max(node_depths.get(node, 0), layer_depths.get(layer, 0))
         node_depths[node] = layer_depths[layer] = depth
         for source in sources:

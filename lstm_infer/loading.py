@@ -7,6 +7,7 @@ at once), and only then are weights read: every array's declared shape is compar
 import re
 import warnings
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from .assembly import Assembly, naming
 from .errors import InputError, LoadError
 from .layers import is_ours
 from .layers.base import shape_fits
+from .layers.low_rank import LowRank
 from .model import Model, Sequential
 from .origin import Origin
-from .spec import LayerSpec, ModelSpec
+from .spec import Handle, LayerSpec, ModelSpec
 
 
 def load_model(
@@ -142,7 +144,7 @@ def fitting(model, found, source):
     for path, layer in model.walk():
         if layer in handles_of or not layer.expected_shapes:
             continue
-        handles = _by_our_names(layer, found.get(path, {}))
+        handles = _with_factors(layer, _by_our_names(layer, found.get(path, {})))
         with naming(source, "/".join(path)):
             layer.take_form({name: tuple(handle.shape) for name, handle in handles.items()})
         _check_arrays(source, path, layer, handles)
@@ -156,6 +158,16 @@ def _by_our_names(layer, handles):
     if is_ours(layer) or ours.keys() == handles.keys() or len(ours) != len(handles):
         return handles
     return dict(zip(ours, handles.values(), strict=True))
+
+
+def _with_factors(layer, handles):
+    """Add the low-rank factors, zeros as in Keras, where a file keeps them merged into the kernel."""
+    absent = [name for name in layer.expected_shapes if name.startswith("lora_")]
+    if not isinstance(layer, LowRank) or not handles or any(name in handles for name in absent):
+        return handles
+    shapes = {name: layer.expected_shapes[name] for name in absent}
+    return {**handles, **{name: Handle(name, shape, "float32", partial(np.zeros, shape, np.float32))
+                          for name, shape in shapes.items()}}  # fmt: skip
 
 
 def _check_arrays(source, path, layer, handles):

@@ -161,6 +161,17 @@ class Semantics:
     whole_means : bool
         Whether the mean of whole numbers is a whole number, without what is behind the point, and interpolations of
         them are not (Keras 1 and 2).
+    autocast : bool
+        Whether layers take float64 numbers in their own dtype, as they do since tf.keras 2.
+    bins : {"int64", "int32"}
+        The dtype of the numbers of bins: int32 since Keras 3.12.
+    whole_codes : bool
+        Whether lookups of words encode them in whole numbers (Keras 3).
+    truncating : frozenset of str
+        Classes of layers whose answers about whole numbers lose what is behind the point: in Keras 3, normalizations
+        since 3.11, that of groups since 3.7, and that of spectra.
+    stay_whole : frozenset of str
+        Those of them whose answers are whole numbers themselves (that of groups before Keras 3.15).
     weight_order : {"layers", "trained first", "trained first in wrappers"}
         In which order ``get_weights`` lists the weights inside a layer of a model: those of one layer inside after the
         other's (Keras 3), or first those that training changes, in nested models too (Keras 1 and 2 before tf.keras)
@@ -188,6 +199,13 @@ class Semantics:
     attention_scale: str = "float32"
     least_norm: float = 1e-24
     whole_means: bool = False
+    autocast: bool = True
+    bins: str = "int32"
+    whole_codes: bool = True
+    truncating: frozenset = frozenset(
+        {"LayerNormalization", "GroupNormalization", "RMSNormalization", "SpectralNormalization"}
+    )
+    stay_whole: frozenset = frozenset({"RMSNormalization"})
     weight_order: str = "layers"
 
 

@@ -79,7 +79,7 @@ def test_rows_do_not_depend_on_their_batch(name, dtype):
     layer = SINGLES[name](dtype)
     shape = (None, 7, 6)
     layer.build(shape)
-    expected = [wanted for holder in layer.holders() for wanted in holder.expected_shapes.values()]
+    expected = [holder.expected_shapes[name] for holder, name in layer.slots()]
     layer.set_weights([RNG.uniform(0.2, 1, [n or 1 for n in wanted]) for wanted in expected])
     x = numbers(70, 7, 6).astype(dtype)
     together = layer(x)

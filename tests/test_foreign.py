@@ -58,13 +58,15 @@ def test_files(tmp_path, name, data, what, advice):
 
 
 def test_archives_and_folders(tmp_path):
-    for member, what in (("archive/data.pkl", "PyTorch"), ("m/saved_model.pb", "SavedModel"), ("model.h5", "unpack")):
+    for member, what in (("archive/data.pkl", "PyTorch"), ("m/saved_model.pb", "SavedModel"), ("a.h5", "unpack"),
+                         ("m/{x}.txt", r"it holds m/\{x\}.txt: unpack it, and give the model's own file"),
+                         ("m/", "without config.json.*; it is empty")):  # fmt: skip
         with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
             archive.writestr(member, b"x")
         with pytest.raises(li.LoadError, match=what):
             li.load_model(buffer.getvalue())
     for member, what in (("saved_model.pb", r"load_model\('folder'\)"), ("cp.index", "load_weights.'folder/cp'"),
-                         ("other", "a folder without config.json")):  # fmt: skip
+                         ("other", "without config.json.*; it holds other: give the model's own")):  # fmt: skip
         folder = tmp_path / member.replace(".", "_") / "folder"
         folder.mkdir(parents=True)
         (folder / member).write_bytes(b"x")

@@ -60,13 +60,19 @@ def test_shipped_models_are_small():
     assert sum(path.stat().st_size for path in (HERE.parent / "models").iterdir()) < 5 * 2**20
 
 
+WHOLE_NUMBERS = [path for path in golden_files() if "_whole_" in path.name or "_truths" in path.name]
 
-@pytest.mark.parametrize("writer", ["keras2", "keras3"])
-def test_answers_about_whole_numbers_are_of_the_dtype_that_keras_gives(writer):
-    path = HERE / "golden" / f"{writer}_whole_numbers.keras"
-    with np.load(path.with_suffix(".npz")) as golden:
-        answers = load(path).predict(golden["input_0"])
-        assert [y.dtype for y in answers] == [golden[f"output_{n}"].dtype for n in range(len(answers))]
+
+@pytest.mark.parametrize("path", WHOLE_NUMBERS, ids=lambda path: path.name)
+def test_answers_about_whole_numbers_are_of_the_dtype_that_keras_gives(path):
+    model, (stem, _) = load(path), stem_and_form(path)
+    with np.load(path.with_name(f"{stem}.npz")) as golden:
+        inputs = [golden[f"input_{n}"] for n in range(len(model.inputs))]
+        answers = model.predict(inputs if len(inputs) > 1 else inputs[0])
+        answers = answers if isinstance(answers, list) else [answers]
+        recorded = [golden[f"output_{n}"].dtype for n in range(len(answers))]
+    assert [y.dtype for y in answers] == recorded
+    assert [y.dtype for y in model.outputs] == recorded
 
 
 def test_weights_are_listed_in_the_order_of_the_keras_that_wrote_them():
@@ -79,3 +85,30 @@ def test_weights_are_listed_in_the_order_of_the_keras_that_wrote_them():
         np.testing.assert_array_equal(ours, theirs)
     model.set_weights([w + 1 for w in recorded])
     np.testing.assert_array_equal(model.get_weights()[3], recorded[3] + 1)
+
+
+LISTED = ["keras3_weights_in_order.h5", "keras3_masks_that_nothing_needs.h5"]
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_weights_are_listed_as_in_keras(name):
+    path = HERE / "golden" / name
+    model = load(path)
+    with np.load(path.with_suffix(".npz")) as golden:
+        recorded = [golden[key] for key in golden if key.startswith("weight_")]
+        for ours, theirs in zip(model.get_weights(), recorded, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        model.set_weights([w * np.float32(1.25) if w.dtype.kind == "f" else w for w in recorded])
+        larger = {key.replace("larger", "output"): golden[key] for key in golden if key.startswith("larger_")}
+        assert larger
+        inputs = {key: golden[key] for key in golden if key.startswith("input_")}
+        assert all(found.agrees for found in verify(model, {**inputs, **larger}))
+
+
+@pytest.mark.parametrize("name", ["keras3_low_rank_factors.keras", "keras3_low_rank_factors.h5"])
+def test_low_rank_factors_are_weights(name):
+    """Zeros where Keras keeps them merged, as it makes them too."""
+    layer = next(layer for layer in load(HERE / "golden" / name).layers if getattr(layer, "lora_rank", None))
+    factors = dict(zip(layer.weight_names(), layer.get_weights(), strict=True))
+    assert all(factors[key].any() == name.endswith(".h5") for key in factors if key.startswith("lora_"))
+    assert [key for key in factors if key.startswith("lora_")] == list(factors)[-2:]

@@ -97,11 +97,13 @@ KERAS2 = {
     "attention_takes_masks": False, "attention_takes_masks_away": False, "attention_scale": "exact",
     "least_norm": 1e-12, "convolutions_zero_masked": False, "time_distributed_asks_inside": True,
     "upsampling_from_corner": True, "softmax_mask": "ignored", "masks_stop_at": frozenset(), "whole_means": True,
-    "weight_order": "trained first",
+    "weight_order": "trained first", "autocast": False, "bins": "int64", "whole_codes": False,
+    "truncating": frozenset(), "stay_whole": frozenset({"RMSNormalization"}),
 }
 NATURAL = {**KERAS2, "stacked_states_reversed": False}
 TF = {**NATURAL, "masked_output": "previous", "bidirectional_zeroes_masked": True, "stateful_keeps_given_state": True,
       "recorded_state_wins": True, "upsampling_from_corner": False, "weight_order": "trained first in wrappers",
+      "autocast": True,
       "masks_stop_at": frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"})}
 TF26 = {**TF, "softmax_mask": "taken", "masks_stop_at": TF["masks_stop_at"] - {"ReLU"}}
 KERAS3 = {
@@ -111,9 +113,15 @@ KERAS3 = {
     "attention_takes_masks": True, "attention_takes_masks_away": True, "attention_scale": "float32",
     "least_norm": 1e-24, "convolutions_zero_masked": True, "time_distributed_asks_inside": False,
     "upsampling_from_corner": False, "softmax_mask": "taken", "masks_stop_at": frozenset(), "whole_means": False,
-    "weight_order": "layers",
+    "weight_order": "layers", "autocast": True, "bins": "int32", "whole_codes": True,
+    "truncating": frozenset({f"{word}Normalization" for word in ("Layer", "Group", "RMS", "Spectral")}),
+    "stay_whole": frozenset({"RMSNormalization"}),
 }
-KERAS36 = {**KERAS3, "masked_softmax": "faint", "attention_is_fused": False, "attention_takes_masks_away": False}
+KERAS314 = {**KERAS3, "stay_whole": frozenset({"GroupNormalization", "RMSNormalization"})}
+KERAS310 = {**KERAS314, "bins": "int64", "truncating": frozenset({"GroupNormalization", "SpectralNormalization"})}
+KERAS38 = {**KERAS310, "masked_softmax": "faint"}
+KERAS36 = {**KERAS38, "attention_is_fused": False, "attention_takes_masks_away": False,
+           "truncating": frozenset({"SpectralNormalization"}), "stay_whole": KERAS3["stay_whole"]}
 KERAS35 = {**KERAS36, "least_norm": 1e-12}
 TF210 = {**TF26, "attention_takes_masks": True, "masks_stop_at": TF26["masks_stop_at"] - {"MultiHeadAttention"}}
 
@@ -125,8 +133,9 @@ TF210 = {**TF26, "attention_takes_masks": True, "masks_stop_at": TF26["masks_sto
     ("2.2.4-tf", "tensorflow", TF), ("2.4.0", None, {**TF, "softmax_mask": "fitting"}),
     ("2.9.0", "tensorflow", TF26), ("2.10.0", None, TF210), ("2.21.0", None, TF210),
     ("3.0.5", "jax", {**KERAS35, "merge_mask": "none"}), ("3.5.0", "tensorflow", KERAS35), ("3.6.0", None, KERAS36),
-    ("3.7.0", "torch", {**KERAS36, "attention_is_fused": True}), ("3.10.0", None, KERAS3), (None, None, KERAS3),
-    ("3.8.0", "tensorflow", {**KERAS3, "masked_softmax": "faint"}),
+    ("3.7.0", "torch", {**KERAS38, "attention_takes_masks_away": False}), ("3.8.0", "tensorflow", KERAS38),
+    ("3.10.0", None, KERAS310), ("3.11.0", None, {**KERAS314, "bins": "int64"}), ("3.12.1", None, KERAS314),
+    ("3.15.0", None, KERAS3), (None, None, KERAS3),
 ])
 def test_semantic_profiles(version, backend, expected):
     assert vars(layouts.semantics(version, backend)) == expected

@@ -1,9 +1,11 @@
 """Quantised layers: how weights are packed and activations rounded. Their numbers: test_golden."""
 
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -68,7 +70,7 @@ def test_dense_of_4_bits():
     x, bias = RNG.normal(size=(4, 5)), RNG.normal(size=3)
     blocks = li.Dense(3, dtype="int4/3_from_float64")
     blocks.build((None, 5))
-    blocks.set_weights([nibbles(kernel, 1), bias, scale, zero, group])
+    blocks.set_weights([bias, nibbles(kernel, 1), scale, zero, group])
     np.testing.assert_allclose(blocks(x), x @ plain + bias, rtol=1e-12)
     gptq = li.Dense(3, dtype="gptq/4/3_from_float64")
     gptq.build((None, 5))
@@ -84,7 +86,7 @@ def test_dense_of_4_bits():
 def test_float8(x, expected):
     layer = li.Dense(1, use_bias=False, dtype="float8_from_float64")
     layer.build((None, 1))
-    layer.set_weights([np.ones((1, 1)), *[np.ones(()) if n % 2 == 0 else np.zeros(4) for n in range(6)]])
+    layer.set_weights([*[np.ones(()) if n % 2 == 0 else np.zeros(4) for n in range(6)], np.ones((1, 1))])
     assert layer(np.array([[x]])).item() == expected
 
 
@@ -153,3 +155,25 @@ def test_low_rank_factors_beside_a_quantised_kernel():
 ])
 def test_what_arrays_tell_of_a_projection(shapes, policy):
     assert policy_of(shapes, (6, 2, 5), "float32") == policy
+
+
+def as_text(name):
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def test_factors_in_attention_without_their_scale(tmp_path):
+    """Keras writes the factors of attention into .h5 files, but not `lora_alpha`."""
+    path = tmp_path / "adapted.h5"
+    shutil.copy(GOLDEN / "keras3_multi_head_attention.h5", path)
+    with h5py.File(path, "r+") as file:
+        groups = file["model_weights"].values()
+        group = next(g for g in groups if any("query" in str(name) for name in g.attrs["weight_names"]))
+        names = list(group.attrs["weight_names"])
+        first = next(name for name in map(as_text, names) if "query/kernel" in name)
+        for side, shape in (("a", (2, 2)), ("b", (2, 2))):
+            name = first.replace("kernel", f"lora_kernel_{side}")
+            group.create_dataset(name, data=np.zeros(shape, np.float32))
+            names.append(name)
+        group.attrs["weight_names"] = names
+    with pytest.raises(li.LoadError, match=r"low-rank factors .*expected the same model saved as \.keras"):
+        li.load_model(path)

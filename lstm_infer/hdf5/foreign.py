@@ -101,7 +101,18 @@ def members(names: list[str], name: str, kind: str) -> str:
             if end in (".h5", ".keras"):
                 return _sentence(name, *_of_files(names, end, kind))
             return _sentence(name, what, advice, prefix)
-    return _sentence(name, f"{kind} without config.json", "")
+    return _sentence(name, f"{kind} without config.json", _of_others(names, kind))
+
+
+def _of_others(names: list[str], kind: str) -> str:
+    """What is in a zip archive or a folder that holds no model that is known, and what to do."""
+    files = [member for member in names if not member.endswith("/")]
+    if not files:
+        return "; it is empty"
+    first = min(files)[:80].replace("{", "{{").replace("}", "}}")
+    found = first if len(files) == 1 else f"{len(files):,} files, {first} the first of them"
+    give = "give the model's own file" if "folder" in kind else "unpack it, and give the model's own file"
+    return f"; it holds {found}: {give}, if it is among them"
 
 
 def _of_files(names: list[str], end: str, kind: str) -> tuple[str, str]:

@@ -19,8 +19,6 @@ class _ActivationLayer(Layer):
     def call(self, inputs):
         config = {name: getattr(self, name) for name in self.config_names}
         function = activations.get({"class_name": type(self).__name__, "config": config})
-        if inputs.dtype.kind in "iu":  # one that stays a whole number
-            return activations.apply(function, inputs.astype(np.float64)).astype(inputs.dtype)
         return activations.apply(function, inputs)
 
 
@@ -50,7 +48,12 @@ class ReLU(_ActivationLayer):
     @property
     def keeps_integers(self):
         """Whether whole numbers have whole numbers as answers."""
-        return not self.negative_slope and all(float(n).is_integer() for n in (self.max_value or 0, self.threshold))
+        return activations.relu_keeps_integers(self.max_value, self.negative_slope, self.threshold)
+
+    def call(self, inputs):
+        if inputs.dtype.kind not in "iu":
+            return super().call(inputs)
+        return activations.relu_of_integers(inputs, self.max_value, self.negative_slope, self.threshold)
 
 
 class LeakyReLU(_ActivationLayer):
@@ -117,9 +120,16 @@ class ThresholdedReLU(_ActivationLayer):
 
     config_names = ("theta",)
 
+    keeps_integers = True
+
     def __init__(self, theta=1.0, **kwargs):
         super().__init__(**kwargs)
         self.theta = theta
+
+    def call(self, inputs):
+        if inputs.dtype.kind not in "iu":
+            return super().call(inputs)
+        return np.where(inputs > int(self.theta), inputs, inputs.dtype.type(0))
 
 
 class PReLU(Layer):

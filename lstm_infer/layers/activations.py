@@ -44,6 +44,21 @@ def relu_of(max_value, negative_slope, threshold):
     return "relu", _as_float32(_optional(max_value, math.inf)), slope, threshold
 
 
+def relu_keeps_integers(max_value, negative_slope, threshold):
+    """Whether whole numbers have whole numbers as answers: a slope alone makes Keras call leaky_relu."""
+    return not negative_slope or max_value is not None or bool(threshold)
+
+
+def relu_of_integers(x, max_value, negative_slope, threshold):
+    """Return what TensorFlow makes of whole numbers, to which it rounds the arguments towards zero first."""
+    number, zero = x.dtype.type, x.dtype.type(0)
+    slope, threshold = (number(int(value or 0)) for value in (negative_slope, threshold))
+    y = np.where(x > threshold, x, zero)
+    if max_value is not None:
+        y = np.clip(y, zero, number(int(max_value)))
+    return y - slope * np.maximum(threshold - x, zero) if slope else y
+
+
 # Activation layers: class name -> activation and its parameters, from the layer's config.
 LAYER_ACTIVATIONS = {
     "ReLU": lambda c: relu_of(c.get("max_value"), c.get("negative_slope"), c.get("threshold")),

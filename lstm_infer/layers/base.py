@@ -276,9 +276,10 @@ class Layer:
 
     def output_dtype(self, inputs):
         """Return the dtype of the outputs for the symbolic `inputs`."""
-        kinds = [leaf.dtype for leaf in flatten(inputs)] if self.keeps_integers else []
-        whole = kinds and all(dtype.kind in "biu" for dtype in kinds)
-        return np.result_type(*kinds) if whole else self.dtype
+        kinds = [leaf.dtype for leaf in flatten(inputs)]
+        whole = self.keeps_integers and kinds and all(dtype.kind in "biu" for dtype in kinds)
+        wide = np.float64 in kinds and self._keeps_float64()
+        return np.result_type(*kinds) if whole else np.dtype(np.float64) if wide else self.dtype
 
     # ------------------------------------------------------------ weights
     def build(self, input_shape):
@@ -357,10 +358,14 @@ class Layer:
         Keras 3 goes from layer to layer; Keras 2 puts the weights first that training changes.
         """
         if self.semantics.weight_order == "layers":
-            found = [(layer, name) for layer in self.holders() for name in layer.weight_names()]
+            found = [slot for layer in self.holders() for slot in layer.own_slots()]
         else:
             found = [slot for slots in self.slots_by_kind() for slot in slots]
         return list(dict.fromkeys(found))
+
+    def own_slots(self):
+        """Return the slots that Keras 3 lists for this layer itself, before those inside."""
+        return [(self, name) for name in self.weight_names()]
 
     def slots_by_kind(self):
         """Return the slots of weights that training changes, and of the others."""
@@ -532,17 +537,26 @@ class Layer:
         return self.call(inputs, **given), self.compute_mask(inputs, mask)
 
     def cast(self, inputs):
-        """Return the arrays of `inputs` in this layer's dtype; truths, and what it `keeps_integers` of, as they are."""
+        """Return the arrays of `inputs` in this layer's dtype; what it `keeps_integers` of, as they are.
+
+        So are truths for a layer of the user's; those here give their inputs to kernels, which know none.
+        """
         kinds = {np.asarray(leaf).dtype.kind for leaf in flatten(inputs)}
-        kept = "biu" if self.keeps_integers and kinds <= set("biu") else "b"
+        is_ours = type(self).__module__.startswith(__package__)
+        kept = "biu" if self.keeps_integers and kinds <= set("biu") else "" if is_ours else "b"
 
         def to_dtype(array):
             array = np.asarray(array)
             if array.dtype.kind not in "biuf":
                 raise InputError(f"layer '{self.name}': found data of type {array.dtype}, expected numbers")
-            return array if array.dtype.kind in kept else array.astype(self.dtype, copy=False)
+            as_it_is = array.dtype.kind in kept or (array.dtype == np.float64 and self._keeps_float64())
+            return array if as_it_is else array.astype(self.dtype, copy=False)
 
         return map_structure(to_dtype, inputs)
+
+    def _keeps_float64(self):
+        """Whether the layer computes in what it is given: nothing that has weights could, without autocast."""
+        return not self.semantics.autocast and not self.weights and not self.children()
 
     # ------------------------------------------------------------ features from inside
     @property

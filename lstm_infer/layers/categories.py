@@ -6,6 +6,7 @@ from ..errors import InputError
 from .base import Layer
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
+WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
@@ -36,6 +37,8 @@ class Categorical(Layer):
         self.per_timestep = output_mode == "int"
 
     def output_dtype(self, inputs):
+        if self.policy in WHOLE:
+            return np.dtype(self.policy)
         return np.dtype(np.int64) if self.output_mode == "int" else self.dtype
 
     def encoded_shape(self, input_shape, depth):
@@ -63,15 +66,16 @@ class Categorical(Layer):
             What each counts for, in the mode "count".
         """
         self.encoded_shape(numbers.shape, depth)
+        dtype = self.output_dtype(numbers)
         if self.output_mode == "int":
-            return numbers
+            return numbers.astype(dtype, copy=False)
         if self.output_mode == "one_hot":
             if numbers.ndim > 1 and numbers.shape[-1] == 1:
                 numbers = numbers[..., 0]
-            return (numbers[..., None] == np.arange(depth)).astype(self.dtype)
+            return (numbers[..., None] == np.arange(depth)).astype(dtype)
         if numbers.ndim == 2 and (numbers < 0).any():
             raise InputError(f"layer '{self.name}': found the number {numbers.min()}, expected numbers from 0")
-        return self._count(numbers, depth, weights)
+        return self._count(numbers, depth, weights).astype(dtype, copy=False)
 
     def _count(self, numbers, depth, weights):
         """Join the numbers along axis 1, which is the last one unless there are more than two."""
@@ -106,7 +110,7 @@ class Discretization(Categorical):
     --------
     >>> import numpy as np
     >>> Discretization([0.0, 1.0])(np.array([[-1.0, 0.0, 0.5, 7.0]]))
-    array([[0, 1, 1, 2]])
+    array([[0, 1, 1, 2]], dtype=int32)
     """
 
     config_names = ("bin_boundaries", "num_bins", "output_mode")
@@ -131,6 +135,10 @@ class Discretization(Categorical):
     def compute_output_shape(self, input_shape):
         depth = self.num_bins if self.boundaries is None else self.boundaries.size + 1
         return self.encoded_shape(input_shape, depth)
+
+    def output_dtype(self, inputs):
+        newest = self.output_mode == "int" and self.semantics.bins == "int32"
+        return np.dtype(np.int32) if newest else super().output_dtype(inputs)
 
     def call(self, inputs):
         numbers = np.searchsorted(self.boundaries, inputs, side="right").astype(np.int64)

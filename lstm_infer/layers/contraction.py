@@ -20,7 +20,8 @@ from ..kernels.update import activation_function
 from . import activations, memory
 from .base import readonly
 from .core import _Activated
-from .quantization import Scheme, take_delta
+from .low_rank import LowRank
+from .quantization import Scheme
 
 FORMS = (  # where the axes stand that "..." leaves out
     (re.compile(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)"), ""),
@@ -136,7 +137,7 @@ class Equation:
         return y.transpose([made.index(a) for a in at_output])
 
 
-class EinsumDense(_Activated):
+class EinsumDense(LowRank, _Activated):
     """``activation(einsum(equation, x, kernel) + bias)``.
 
     Parameters
@@ -151,7 +152,7 @@ class EinsumDense(_Activated):
     quantization_config : dict, optional
         With a quantised ``dtype``: how activations are rounded.
     **kwargs
-        ``name``, ``dtype`` and the arguments that only training uses.
+        ``name``, ``dtype``, those of `LowRank` and the arguments that only training uses.
 
     Notes
     -----
@@ -166,7 +167,8 @@ class EinsumDense(_Activated):
     (1, 4, 2)
     """
 
-    config_names = ("equation", "output_shape", "activation", "bias_axes", "quantization_config")
+    config_names = ("equation", "output_shape", "activation", "bias_axes", "quantization_config", "lora_rank",
+                    "lora_alpha")  # fmt: skip
 
     def __init__(self, equation, output_shape, activation=None, bias_axes=None, quantization_config=None, **kwargs):
         kwargs.pop("gptq_unpacked_column_size", None)
@@ -191,10 +193,11 @@ class EinsumDense(_Activated):
             raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected fixed sizes of {self.sizes}")
         kernel = tuple(self.sizes.values())
         bias = {"bias": self._bias_shape(input_shape)} if self.bias_axes else {}
+        factors = self.factor_shapes(kernel)
         if self.scheme is None:
-            return {"kernel": kernel, **bias}
+            return {"kernel": kernel, **bias, **factors}
         packed = self._packed_axis
-        return self.scheme.weight_shapes(kernel, self._flat(kernel), bias, self._scale_shape(), packed)
+        return {**self.scheme.weight_shapes(kernel, self._flat(kernel), bias, self._scale_shape(), packed), **factors}
 
     @property
     def _packed_axis(self):
@@ -221,29 +224,27 @@ class EinsumDense(_Activated):
 
     def build_from(self, weights):
         names = ["kernel", *(["bias"] if self.bias_axes else [])]
+        names += self.factor_names() if self.lora_rank else []
         if self.scheme is not None or len(weights) != len(names) or weights[0].ndim != len(self.plan.kernel):
             raise InputError(f"layer '{self.name}' must be called before these weights can be set")
         self.sizes = dict(zip(self.plan.kernel, weights[0].shape, strict=True))
         self.expected_shapes = {name: array.shape for name, array in zip(names, weights, strict=True)}
 
     def pack(self):
-        kernel, self.bias = self.weights.get("kernel"), self.weights.get("bias")
-        if self.scheme is not None:
+        kernel, self.bias, self.beside = self.weights.get("kernel"), self.weights.get("bias"), None
+        if self.scheme is None:
+            kernel = self.adapt(kernel)
+        else:
             shape = tuple(self.sizes.values())
             kernel = self.scheme.kernel(
                 self.weights, shape, self._flat(shape), self._scale_of_kernel, self._packed_axis
             )
-            self.bias = self.scheme.bias(self.weights)
-        self.beside = None
-        if "kernel_delta" in self.weights:  # factors of low rank see the inputs as they are
-            delta = self.weights["kernel_delta"]
-            kernel, delta = (kernel, delta) if self.scheme.rounds() else (kernel + delta, None)
-            self.beside = None if delta is None else self.plan.arrange(delta)
+            self.bias, added = self.scheme.bias(self.weights), self.added()
+            if added is not None and self.scheme.rounds():  # the factors see the inputs as they are
+                self.beside = self.plan.arrange(added.astype(self.dtype))
+            elif added is not None:
+                kernel = kernel + added.astype(self.dtype)
         self.matrices = self.plan.arrange(kernel)
-
-    def take_form(self, shapes):
-        """Expect what low-rank factors add to a quantised kernel, where that is stored."""
-        take_delta(self, shapes, "kernel", tuple(self.sizes.values()))
 
     def _scale_of_kernel(self, scale):
         """The int8 scale on the kernel's own axes."""

@@ -8,6 +8,7 @@ from ..kernels.convolution import convolve
 from . import activations, memory
 from .base import readonly, tell_watchers
 from .core import _Activated
+from .low_rank import LowRank
 from .products import Product
 from .space import (
     FORMATS,
@@ -95,9 +96,9 @@ class _Windowed(_Activated):
             raise InputError(f"layer '{self.name}': found {x.shape[-1]} channels, expected {expected}")
 
 
-class _Convolution(_Windowed):
+class _Convolution(LowRank, _Windowed):
     config_names = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation",
-                    "use_bias", "data_format")  # fmt: skip
+                    "use_bias", "data_format", "lora_rank", "lora_alpha")  # fmt: skip
 
     def __init__(
         self,
@@ -121,8 +122,9 @@ class _Convolution(_Windowed):
         channels = self._channels(input_shape)
         if channels % self.groups:
             raise InputError(f"layer '{self.name}': found {channels} channels, expected {self.groups} equal groups")
-        kernel = {"kernel": (*self.kernel_size, channels // self.groups, self.filters)}
-        return {**kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
+        kernel = (*self.kernel_size, channels // self.groups, self.filters)
+        bias = {"bias": (self.filters,)} if self.use_bias else {}
+        return {"kernel": kernel, **bias, **self.factor_shapes(kernel)}
 
     def build_from(self, weights):
         if not weights or weights[0].ndim != self.rank + 2:
@@ -131,7 +133,7 @@ class _Convolution(_Windowed):
         self.build(join(None, (None,) * self.rank, channels, self.data_format))
 
     def pack(self):
-        kernel = self.weights["kernel"]
+        kernel = self.adapt(self.weights["kernel"])
         apart = kernel.reshape(*kernel.shape[:-1], self.groups, self.filters // self.groups)
         self.kernel = np.ascontiguousarray(widened(np.moveaxis(apart, -2, 0), self.rank))
         self.bias = self.weights.get("bias", np.zeros(self.filters, self.dtype)).reshape(self.groups, -1)

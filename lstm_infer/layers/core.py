@@ -12,7 +12,9 @@ from ..kernels.tile import NOTHING
 from ..kernels.update import activation_function
 from . import activations, memory
 from .base import Layer, Node, Tensor, readonly, tell_watchers
-from .quantization import Scheme, table, table_shapes, take_delta
+from .low_rank import TABLE, LowRank
+from .quantization import Scheme, table, table_shapes
+from .structure import map_structure
 
 empty, FLOAT32 = np.empty, np.dtype(np.float32)
 
@@ -104,7 +106,7 @@ class _Activated(Layer):
         self._settle_activation()
 
 
-class Dense(_Activated):
+class Dense(LowRank, _Activated):
     """``activation(x @ kernel + bias)`` over the last axis.
 
     Parameters
@@ -115,7 +117,7 @@ class Dense(_Activated):
     quantization_config : dict, optional
         With a quantised ``dtype`` (``"int8_from_float32"``, ...): how activations are rounded.
     **kwargs
-        ``name``, ``dtype`` and the arguments that only training uses.
+        ``name``, ``dtype``, those of `LowRank` and the arguments that only training uses.
 
     Examples
     --------
@@ -128,7 +130,7 @@ class Dense(_Activated):
 
     supports_masking = True
     per_timestep = True
-    config_names = ("units", "activation", "use_bias", "quantization_config")
+    config_names = ("units", "activation", "use_bias", "quantization_config", "lora_rank", "lora_alpha")
 
     def __init__(self, units, activation=None, use_bias=True, quantization_config=None, **kwargs):
         super().__init__(activation, **kwargs)
@@ -138,20 +140,17 @@ class Dense(_Activated):
     def weight_shapes(self, input_shape):
         self.kernel_shape = (input_shape[-1], self.units)
         bias = {"bias": (self.units,)} if self.use_bias else {}
+        factors = self.factor_shapes(self.kernel_shape)
         if self.scheme is None:
-            return {"kernel": self.kernel_shape, **bias}
+            return {"kernel": self.kernel_shape, **bias, **factors}
         if None in self.kernel_shape:
             raise InputError(f"layer '{self.name}': found inputs {input_shape}, expected a fixed number of features")
-        return self.scheme.weight_shapes(self.kernel_shape, self.kernel_shape, bias)
+        return {**self.scheme.weight_shapes(self.kernel_shape, self.kernel_shape, bias), **factors}
 
     def build_from(self, weights):
         if self.scheme is not None:
             raise InputError(f"layer '{self.name}' must be called before its weights can be set")
         self.build((None, weights[0].shape[0]))
-
-    def take_form(self, shapes):
-        """Expect what low-rank factors add to a quantised kernel, where that is stored."""
-        take_delta(self, shapes, "kernel", self.kernel_shape)
 
     def adopt(self, semantics):
         super().adopt(semantics)
@@ -160,12 +159,13 @@ class Dense(_Activated):
             tell_watchers()
 
     def pack(self):
-        self.kernel, bias, self.wide = self.weights["kernel"], self.weights.get("bias"), False
-        if self.scheme is not None:
+        bias, self.wide = self.weights.get("bias"), False
+        if self.scheme is None:
+            self.kernel = self.adapt(self.weights["kernel"])
+        else:
             self.kernel = self.scheme.kernel(self.weights, self.kernel_shape, self.kernel_shape)
+            self._add_factors(self.added())
             bias = self.scheme.bias(self.weights)
-        if "kernel_delta" in self.weights:
-            self._add_delta(self.weights["kernel_delta"])
         self.bias = np.zeros(self.units, self.dtype) if bias is None else bias
         self.packed = None
         if self.dtype == np.float32:
@@ -173,9 +173,11 @@ class Dense(_Activated):
             f, self.last = (self.function, None) if fits else (NOTHING, self.function)
             self.packed = packing.pack_dense(self.kernel, self.bias, f)
 
-    def _add_delta(self, delta):
-        self.wide = self.scheme.rounds()  # then the kernel sees rounded features, factors of low rank all of them
-        self.kernel = np.concatenate([self.kernel, delta]) if self.wide else self.kernel + delta
+    def _add_factors(self, added):
+        if added is not None:
+            added = added.astype(self.dtype)
+            self.wide = self.scheme.rounds()  # then the kernel sees rounded features, and the factors all of them
+            self.kernel = np.concatenate([self.kernel, added]) if self.wide else self.kernel + added
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units // 2 if self.activation == "glu" else self.units)
@@ -217,7 +219,7 @@ class Dense(_Activated):
         return y if coded else activations.apply(self.function, y)
 
 
-class Embedding(Layer):
+class Embedding(LowRank):
     """Looks up a vector for every id.
 
     Parameters
@@ -231,7 +233,7 @@ class Embedding(Layer):
     quantization_config : dict, optional
         Changes nothing here: only with a quantised ``dtype`` are the vectors kept in fewer bits.
     **kwargs
-        ``name``, ``dtype`` and the arguments that only training uses.
+        ``name``, ``dtype``, those of `LowRank` and the arguments that only training uses.
 
     Raises
     ------
@@ -249,7 +251,8 @@ class Embedding(Layer):
 
     mask_role = "looks up"
     per_timestep = True
-    config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config")
+    adapted = TABLE
+    config_names = ("input_dim", "output_dim", "mask_zero", "quantization_config", "lora_rank", "lora_alpha")
 
     def __init__(
         self, input_dim, output_dim, mask_zero=False, input_length=None, quantization_config=None, **kwargs
@@ -260,19 +263,17 @@ class Embedding(Layer):
         self.scheme = Scheme.of(self.policy, quantization_config)
 
     def weight_shapes(self, input_shape):
+        factors = self.factor_shapes((self.input_dim, self.output_dim))
         if self.scheme is None:
-            return {"embeddings": (self.input_dim, self.output_dim)}
-        return table_shapes(self.scheme, self.input_dim, self.output_dim)
+            return {"embeddings": (self.input_dim, self.output_dim), **factors}
+        return {**table_shapes(self.scheme, self.input_dim, self.output_dim), **factors}
 
     def pack(self):
-        plain = self.scheme is None
-        self.table = self.weights["embeddings"] if plain else table(self.scheme, self.weights, self.output_dim)
-        if "embeddings_delta" in self.weights:
-            self.table = self.table + self.weights["embeddings_delta"]
-
-    def take_form(self, shapes):
-        """Expect what low-rank factors add to a quantised table, where that is stored."""
-        take_delta(self, shapes, "embeddings", (self.input_dim, self.output_dim))
+        if self.scheme is None:
+            self.table = self.adapt(self.weights["embeddings"])
+            return
+        self.table, added = table(self.scheme, self.weights, self.output_dim), self.added()
+        self.table = self.table if added is None else self.table + added.astype(self.dtype)
 
     def build_from(self, weights):
         self.build(None)
@@ -348,25 +349,35 @@ class Masking(Layer):
 
     mask_role = "makes"
     per_timestep = True
+    keeps_integers = True
     config_names = ("mask_value",)
 
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         self.mask_value = mask_value
-        self.keeps_integers = bool(np.all(np.asarray(mask_value, np.float64) % 1 == 0))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def compute_mask(self, inputs, mask=None):
-        return np.any(inputs != np.asarray(self.mask_value, inputs.dtype), axis=-1)
+        value = np.asarray(self.mask_value)  # 1.5 is no whole number's
+        return np.any(inputs != (value if inputs.dtype.kind in "biu" else value.astype(inputs.dtype)), axis=-1)
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
         outputs, own = super().run(inputs, carried_mask, context, mask=mask)
         return outputs, join_given_mask(own, carried_mask, context)
 
+    def output_dtype(self, inputs):
+        return _product_dtype(super().output_dtype(inputs))
+
     def call(self, inputs):
-        return np.where(self.compute_mask(inputs)[..., None], inputs, np.zeros((), inputs.dtype))
+        y = np.where(self.compute_mask(inputs)[..., None], inputs, np.zeros((), inputs.dtype))
+        return y.astype(_product_dtype(y.dtype), copy=False)
+
+
+def _product_dtype(dtype):
+    """Return what Keras makes of `dtype` by a multiplication, which is how it sets timesteps to zero."""
+    return np.dtype(np.int32) if dtype.kind == "b" else dtype
 
 
 def join_given_mask(own, carried, context):
@@ -386,10 +397,10 @@ class Identity(Layer):
         return input_shape
 
     def output_dtype(self, inputs):
-        return inputs.dtype if isinstance(inputs, Tensor) else self.dtype
+        return inputs.dtype if isinstance(inputs, Tensor) and inputs.dtype.kind != "f" else super().output_dtype(inputs)
 
     def cast(self, inputs):
-        return inputs
+        return map_structure(lambda x: super(Identity, self).cast(x) if x.dtype.kind == "f" else x, inputs)
 
     def call(self, inputs):
         return inputs

@@ -46,7 +46,8 @@ class _GlobalAveragePooling(_GlobalPooling):
     keeps_integers = True
 
     def output_dtype(self, inputs):
-        return super().output_dtype(inputs) if self.semantics.whole_means else self.dtype  # if there is no mask
+        is_kept = inputs.dtype.kind == "f" or (self.semantics.whole_means and inputs.dtype.kind != "b")
+        return super().output_dtype(inputs) if is_kept else self.dtype  # if there is no mask
 
     def call(self, inputs):
         return self._average(inputs, None)
@@ -63,13 +64,17 @@ class _GlobalAveragePooling(_GlobalPooling):
         average_timesteps(readonly(x), readonly(mask), y)
         return self._placed(y)
 
+    def _quotient_of(self, dtype):
+        """Return what Keras makes of whole numbers by dividing by a count: Keras 3 widens their sum first."""
+        return np.dtype(np.float64 if dtype.itemsize > 2 or not self.semantics.whole_means else self.dtype)
+
     def _average_of_integers(self, x, mask, is_masked):
         """Return the means of whole numbers, whose sums are exact: with a mask Keras divides these by their count."""
         sums = np.where(mask[..., None], x, x.dtype.type(0)).sum(axis=1, dtype=np.int64)
         if is_masked:
             with np.errstate(all="ignore"):
                 means = sums / mask.sum(axis=1)[:, None]
-            return means.astype(np.float64 if x.dtype.itemsize > 2 else self.dtype)
+            return means.astype(self._quotient_of(x.dtype))
         if self.semantics.whole_means and x.dtype.kind != "b":
             return (np.sign(sums) * (np.abs(sums) // max(x.shape[1], 1))).astype(x.dtype)  # towards zero
         return (sums / max(x.shape[1], 1)).astype(self.dtype)
@@ -156,11 +161,25 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
 
     has_mask_argument = True
 
+    def output_dtype(self, inputs):
+        masked = inputs.dtype.kind in "biu" and _carries_mask(inputs)
+        return self._quotient_of(inputs.dtype) if masked else super().output_dtype(inputs)
+
     def compute_mask(self, inputs, mask=None):
         return None
 
     def call(self, inputs, mask=None):
         return self._average(inputs, mask)
+
+
+def _carries_mask(tensor):
+    """Whether there will be a mask with a symbolic tensor of whole numbers."""
+    layer = tensor.node.layer
+    if layer.mask_role == "makes":
+        return True
+    found = [_carries_mask(parent) for parent in tensor.node.parents] if layer.supports_masking else []
+    either = layer.mask_role.startswith("joins") and layer.semantics.merge_mask == "all"
+    return any(found) if either else bool(found) and all(found)
 
 
 class GlobalAveragePooling2D(_GlobalAveragePooling):

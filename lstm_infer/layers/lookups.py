@@ -184,8 +184,12 @@ class _Lookup(Categorical):
 
     def encode(self, numbers, depth, weights=None):
         if self.output_mode == "int":
-            return numbers
+            return numbers.astype(self.output_dtype(numbers), copy=False)
         return super().encode(numbers, depth, weights)
+
+    def output_dtype(self, inputs):
+        whole = self.semantics.whole_codes and self.output_mode != "tf_idf"
+        return np.dtype(np.int64) if whole else super().output_dtype(inputs)
 
     def weighted(self, counts):
         """Return counts times what each token counts for, in the mode "tf_idf"."""

@@ -134,6 +134,8 @@ class Average(_Merge):
 
     def _quotient_of(self, dtype):
         """Return what Keras makes of `dtype` by a division."""
+        if dtype.kind == "f":
+            return dtype
         return np.dtype(np.float64) if dtype.kind in "iu" and dtype.itemsize > 2 else self.dtype
 
     def merge(self, values):
@@ -281,11 +283,19 @@ class Dot(Layer):
         shape = [n for k, n in enumerate(first) if k != a] + [n for k, n in enumerate(second) if k not in (0, b)]
         return tuple(shape) if len(shape) > 1 else (*shape, 1)
 
+    def output_dtype(self, inputs):
+        return self.dtype if self.normalize else self._product_dtype(super().output_dtype(inputs))
+
+    def _product_dtype(self, dtype):
+        """Return the dtype of a product of numbers of `dtype`; 8 bits have no room for it."""
+        return np.dtype(np.int32) if dtype == np.int8 else dtype
+
     def call(self, inputs):
         x, y = inputs
         a, b = self._axes(x.ndim, y.ndim)
+        wanted = [self.dtype if self.normalize else self._product_dtype(value.dtype) for value in inputs]
+        x, y = x.astype(wanted[0], copy=False), y.astype(wanted[1], copy=False)
         if self.normalize:
-            x, y = x.astype(self.dtype, copy=False), y.astype(self.dtype, copy=False)
             x, y = _unit_length(x, a), _unit_length(y, b)
         x, y = np.moveaxis(x, a, -1), np.moveaxis(y, b, 1)
         if x.shape[-1] != y.shape[1] or len(x) != len(y):

@@ -12,6 +12,7 @@ from .activations import apply, get
 from .attention import causal_mask, multiply, softmax
 from .base import Layer
 from .contraction import EinsumDense, Matrix
+from .low_rank import in_keras_order
 from .quantization import policy_of
 
 CALL = ("query_mask", "value_mask", "key_mask", "attention_mask", "return_attention_scores", "training",
@@ -93,6 +94,18 @@ class _MultiHead(Layer):
         if self.parts:
             self.policy = next(iter(self.parts.values())).policy
             self.expected_shapes = {name: shape for named in expected.values() for name, shape in named.items()}
+
+    def weight_names(self):
+        """Return the names of the weights in Keras's order: in every projection, that of its quantised kind."""
+        names = super().weight_names()
+        found = []
+        for label in getattr(self, "kernel_shapes", ()):
+            own = [name.partition("/")[2] for name in names if name.startswith(f"{label}/")]
+            scheme = self.parts[label].scheme if label in self.parts else None
+            # what Keras made in float8 keeps its order: there is no way to load it
+            own = own if scheme is None or scheme.mode == "float8" else in_keras_order(own, scheme)
+            found += [f"{label}/{name}" for name in own]
+        return found or names
 
     def weight_shapes_of_parts(self):
         """Return the expected shapes of the projections' weights, by label."""

@@ -105,7 +105,31 @@ class BatchNormalization(Layer):
         return y * self.weights.get("gamma", y.dtype.type(1)) + self.weights.get("beta", y.dtype.type(0))
 
 
-class LayerNormalization(Layer):
+class WholeNumbers(Layer):
+    """A normalization whose answers about whole numbers are cast to these first, in some Keras."""
+
+    @property
+    def keeps_integers(self):
+        """Whether whole numbers have answers without what is behind the point."""
+        return type(self).__name__ in self.semantics.truncating
+
+    def output_dtype(self, inputs):
+        kept = type(self).__name__ in self.semantics.stay_whole and inputs.dtype.kind in "biu"
+        return inputs.dtype if kept else self.dtype
+
+    def call(self, inputs):
+        if inputs.dtype == self.dtype:
+            return self.normalise(inputs)
+        y = self.normalise(inputs.astype(self.dtype))
+        return truncated(y, inputs.dtype).astype(self.output_dtype(inputs))
+
+
+def truncated(y, dtype):
+    """Return floats as whole numbers of `dtype`; where it has no negative ones, as the nearest."""
+    return (np.maximum(y, 0) if dtype.kind == "u" else y).astype(dtype)
+
+
+class LayerNormalization(WholeNumbers):
     """Every row standardised over some axes: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
 
     Parameters
@@ -154,7 +178,8 @@ class LayerNormalization(Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def call(self, inputs):
+    def normalise(self, inputs):
+        """Compute on numbers of this layer's dtype."""
         axes, ends = sorted(axis % inputs.ndim for axis in self.axes), list(range(-len(self.axes), 0))
         last = np.moveaxis(inputs, axes, ends)
         rows = readonly(last.reshape(-1, int(np.prod(last.shape[-len(ends) :]))))

@@ -150,7 +150,16 @@ class Operation(Layer):
         return shapes if isinstance(self.nodes[-1].outputs, list) else shapes[0]
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
-        return self._compute(*inputs), None
+        y = self._compute(*inputs)
+        return y, self._mask_of_same(inputs, y, carried_mask)
+
+    def _mask_of_same(self, inputs, y, carried_mask):
+        """Return the mask of the input where Keras gives that very tensor back, which has its mask with it."""
+        sources = self.nodes[0].inputs[0] if type(self).__name__ in SAME and self.nodes else []
+        if not sources or not isinstance(sources[0], Tensor) or getattr(y, "dtype", None) != inputs[0][0].dtype:
+            return None
+        policy = sources[0].node.layer.policy  # here, 16 bits are computed as 32, and are cast there
+        return None if "16" in policy else carried_mask[0][0]
 
 
 class Recorded(Operation):
@@ -202,6 +211,8 @@ class Recorded(Operation):
         return y.astype(dtype, copy=False) if y.dtype.kind == "f" else y
 
 
+SAME = frozenset("Cast ConvertToTensor Real Conj Conjugate".split())
+"""Operations that give their input itself back where it is of the right dtype already."""
 REDUCTIONS = frozenset("Any All Max Min Sum Mean Prod".split())
 
 

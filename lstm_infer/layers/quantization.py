@@ -160,13 +160,6 @@ class Scheme(NamedTuple):
         return x if self.rounding is None else round_activations(x, axes, self.rounding)
 
 
-def take_delta(layer, shapes, name, shape):
-    """Let a quantised layer expect what low-rank factors add to its plain weight `name`, where that is stored."""
-    scheme = layer.scheme
-    if scheme is not None and f"{name}_delta" in shapes and (scheme.mode != "float8" or scheme.raw):
-        layer.expected_shapes = {**layer.expected_shapes, f"{name}_delta": shape}
-
-
 def policy_of(shapes, kernel, policy):
     """Return the quantised policy that the weights of a projection tell, None for one that is not quantised.
 

@@ -44,7 +44,7 @@ class ReversibleEmbedding(Embedding):
     """
 
     config_names = ("input_dim", "output_dim", "tie_weights", "mask_zero", "reverse_dtype", "logit_soft_cap",
-                    "quantization_config")  # fmt: skip
+                    "quantization_config", "lora_rank", "lora_alpha")  # fmt: skip
 
     def __init__(
         self,
@@ -74,7 +74,8 @@ class ReversibleEmbedding(Embedding):
 
     def _tied(self):
         """Return the table of the way back: what low-rank factors add to a quantised one is not in it."""
-        return table(self.scheme, self.weights, self.output_dim) if "embeddings_delta" in self.weights else self.table
+        apart = self.scheme is not None and self.added() is not None
+        return table(self.scheme, self.weights, self.output_dim) if apart else self.table
 
     def compute_call_shape(self, input_shape, kwargs):
         return (*input_shape[:-1], self.input_dim) if kwargs.get("reverse") else self.compute_output_shape(input_shape)

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.reductions import add_squares, standardise_rows
 from .base import Layer, readonly
-from .normalization import axis_size
+from .normalization import WholeNumbers, axis_size
 
 
 class _OverAxes(Layer):
@@ -49,7 +49,7 @@ class _OverAxes(Layer):
         return sums.reshape([1 if n in axes else size for n, size in enumerate(x.shape)] if x.size else (0,) * x.ndim)
 
 
-class RMSNormalization(_OverAxes):
+class RMSNormalization(WholeNumbers, _OverAxes):
     """``x / sqrt(mean(x ** 2) + epsilon) * scale``.
 
     Parameters
@@ -86,7 +86,8 @@ class RMSNormalization(_OverAxes):
     def build_from(self, weights):
         self.expected_shapes = {"scale": weights[0].shape}
 
-    def call(self, inputs):
+    def normalise(self, inputs):
+        """Compute on numbers of this layer's dtype."""
         count = math.prod(inputs.shape[axis] for axis in self.axes)
         factor = 1 / np.sqrt(self.square_sums(inputs) / count + self.epsilon)
         # the scale is along the last axes, whatever `axis` is: so Keras does it
@@ -117,7 +118,7 @@ class UnitNormalization(_OverAxes):
         return (inputs / np.sqrt(sums)).astype(inputs.dtype)
 
 
-class GroupNormalization(Layer):
+class GroupNormalization(WholeNumbers):
     """Every group of features of a row standardised by itself.
 
     Parameters
@@ -166,7 +167,8 @@ class GroupNormalization(Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def call(self, inputs):
+    def normalise(self, inputs):
+        """Compute on numbers of this layer's dtype."""
         last = np.moveaxis(inputs, self.axis, -1)
         size, rest = last.shape[-1], math.prod(last.shape[1:-1])
         groups = size if self.groups == -1 else self.groups

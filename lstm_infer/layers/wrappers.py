@@ -6,6 +6,7 @@ from ..errors import InputError
 from ..threads import each
 from .base import Context, Layer, map_shapes
 from .cells import StackedRNNCells, state_sizes
+from .normalization import truncated
 from .recurrent import RNN
 from .sequences import SHARED_WORK
 from .structure import flatten, map_structure
@@ -275,7 +276,7 @@ class SpectralNormalization(Layer):
     >>> from lstm_infer.layers.core import Dense
     >>> layer = SpectralNormalization(Dense(2))
     >>> layer.build((None, 3))
-    >>> layer.set_weights([np.zeros((1, 2)), np.ones((3, 2)), np.zeros(2)])
+    >>> layer.set_weights([np.ones((3, 2)), np.zeros((1, 2)), np.zeros(2)])
     >>> layer(np.ones((1, 3))).tolist()
     [[3.0, 3.0]]
     """
@@ -298,6 +299,12 @@ class SpectralNormalization(Layer):
         self.layer.build(input_shape)
         super().build(input_shape)
 
+    def own_slots(self):
+        """Return the slots of what Keras makes the wrapper's own: the kernel inside, unless it is quantised, too."""
+        scheme = getattr(self.layer, "scheme", None)
+        names = self.layer.weight_names() if scheme is None or scheme.mode == "float8" else []
+        return [(self.layer, name) for name in names if name in ("kernel", "embeddings")] + super().own_slots()
+
     def weight_shapes(self, input_shape):
         shapes = self.layer.expected_shapes
         kernel = shapes.get("kernel") or shapes.get("embeddings") or next(iter(shapes.values()), None)
@@ -310,14 +317,18 @@ class SpectralNormalization(Layer):
         return self.layer.compute_output_shape(input_shape)
 
     def output_dtype(self, inputs):
-        return self.layer.output_dtype(inputs)
+        return inputs.dtype if self._truncates(inputs) else self.layer.output_dtype(inputs)
+
+    def _truncates(self, inputs):
+        return "SpectralNormalization" in self.semantics.truncating and inputs.dtype.kind in "biu"
 
     def call(self, inputs):
         """Never called: `run` does the work."""
         raise AssertionError
 
     def run(self, inputs, carried_mask, context, mask=None, **kwargs):
-        return self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras, too, lets its mask through
+        outputs, mask = self.layer.run(inputs, carried_mask, context, mask=mask, **kwargs)  # Keras lets it through
+        return truncated(outputs, inputs.dtype) if self._truncates(inputs) else outputs, mask
 
 
 def _without_time(shape):

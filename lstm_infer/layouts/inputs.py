@@ -44,7 +44,8 @@ def complete(spec: ModelSpec, config: dict, items: list, context: Context) -> Mo
 
 def _with_input(spec: ModelSpec, shape: Shape, dtype: Any = None) -> ModelSpec:
     first = spec.layers[0]
-    own = first.config.get("dtype") if isinstance(first, LayerSpec) else None
+    inner = first if isinstance(first, LayerSpec) else _own_input(first)
+    own = None if inner is None else inner.config.get("dtype")
     dtype = next(name for name in (dtype, own, "float32") if isinstance(name, str))
     dtype = "float32" if dtype.startswith("mixed_") else dtype.rpartition("_from_")[2]
     words = {"batch_shape": shape, "dtype": dtype}
@@ -53,10 +54,8 @@ def _with_input(spec: ModelSpec, shape: Shape, dtype: Any = None) -> ModelSpec:
 
 def _from_words(first: LayerSpec | ModelSpec, words: dict, context: Context) -> Shape | None:
     if isinstance(first, ModelSpec):
-        own = first.layers[0]
-        single = first.class_name == "Sequential" or not isinstance(first.inputs, (list, dict))
-        is_input = isinstance(own, LayerSpec) and own.class_name == "InputLayer"
-        return own.config.get("batch_shape") if single and is_input else None
+        own = _own_input(first)
+        return None if own is None else own.config.get("batch_shape")
     for word in ("batch_input_shape", "batch_shape"):
         if words.get(word) is not None:
             return read_shape(words[word], first.name, context)
@@ -72,6 +71,13 @@ def _from_words(first: LayerSpec | ModelSpec, words: dict, context: Context) -> 
     if isinstance(width, int) and first.class_name in RECURRENT | {"Conv1D"}:
         return [None, words.get("input_length"), width]
     return [None, width] if isinstance(width, int) and first.class_name == "Dense" else None
+
+
+def _own_input(model: ModelSpec) -> LayerSpec | None:
+    """The InputLayer of a model that has one input."""
+    found = [layer for layer in model.layers if isinstance(layer, LayerSpec) and layer.class_name == "InputLayer"]
+    single = model.class_name == "Sequential" or not isinstance(model.inputs, (list, dict)) or len(model.inputs) == 1
+    return found[0] if single and found else None
 
 
 def _from_build(config: dict, item: Any, first: LayerSpec | ModelSpec, context: Context) -> Shape | None:

@@ -14,7 +14,7 @@ from ..errors import LoadError
 from ..spec import Handle, LayerSpec, ModelSpec, RawWeights
 from . import normalised, objects
 from .packings import ALIASES, KERAS1, KERAS1_NAMES, LORA_WORDS, Form, Misfit, forms, packed
-from .variables import EVERY_PART, parts
+from .variables import EVERY_PART, QUANTISED_INSIDE, parts
 from .words import LOOKUPS
 
 Path = tuple[str, ...]
@@ -146,6 +146,9 @@ def _layer_arrays(layer: LayerSpec | ModelSpec, pairs: Pairs, weights: RawWeight
         first = _first_places(inside)
         chosen = _by_names(inside, parsed) or _by_order(layer, inside, parsed)
         chosen = chosen or _by_names(list(first.values()), parsed)
+        if chosen is None and LORA_WORDS & {item.word for item in parsed} and layer.class_name in QUANTISED_INSIDE:
+            fail("holds low-rank factors (LoRA), but not by how much Keras scales them",
+                 "the same model saved as .keras or .weights.h5, where they are merged into the kernels")
         if chosen is None:
             fail(f"holds the arrays {', '.join(name for name, _ in pairs)}", _wanted(inside))
         found = collect(chosen, weights)

@@ -259,6 +259,7 @@ class _Reader:
         for layer, path, error in self.lacking:
             same = [place for place, other in homes.get((layer.class_name, layer.name), {}).items()
                     if _is_same(layer, other)]
+            same = [place for place in same if _copy(place) == _copy(path)] or same
             likely = [place for place in same if _likeness(place, path) == max(_likeness(p, path) for p in same)]
             if len(likely) != 1:
                 self.fail(*error)
@@ -298,6 +299,12 @@ def _original(forward: LayerSpec) -> LayerSpec:
 def _is_same(layer: LayerSpec, other: LayerSpec) -> bool:
     return _identity(layer) == _identity(other) and (
         None in (layer.shared, other.shared) or layer.shared == other.shared)
+
+
+def _copy(path: Path) -> Path:
+    """The path of the copy that a Bidirectional made of a layer, if this is the path of something in it."""
+    last = max((n for n, name in enumerate(path, 1) if name in ("forward_layer", "backward_layer")), default=0)
+    return path[:last]
 
 
 def _likeness(place: Path, path: Path) -> int:

@@ -59,7 +59,7 @@ def forms(class_name: str, names: Sequence[str]) -> tuple[Form, ...]:
         found += [Form(names, _as_they_are) for names in quantised_kernels(today.names)]
     if class_name in LOW_RANK and {"kernel", "embeddings"} & set(names):
         pair = [f"lora_{word}_{side}" for word in ("kernel", "embeddings") if word in names for side in "ab"]
-        found.append(Form((*names, *pair), _merged))
+        found.append(Form((*names, *pair), _as_they_are))  # in .h5 files; elsewhere they are merged into the kernel
     return tuple(found)
 
 
@@ -68,32 +68,6 @@ def _as_they_are(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
 
 
 LOW_RANK = {"Dense", "EinsumDense", "Embedding", "ReversibleEmbedding", "Conv1D", "Conv2D", "Conv3D"}
-
-
-def _merged(arrays: Arrays, config: Mapping[str, Any]) -> Arrays:
-    """Keras 3's .h5 keeps the two factors of an adapted kernel apart; elsewhere they are merged.
-
-    What they add to a quantised kernel stays an array of its own.
-    """
-    word = "kernel" if "kernel" in arrays else "embeddings"
-    quantised = bool(str(config.get("dtype")).rpartition("_from_")[1])
-    rank, alpha = config.get("lora_rank"), config.get("lora_alpha")
-    first, second = (arrays[f"lora_{word}_{side}"] for side in "ab")
-    kernel = arrays[word]
-    fits = isinstance(rank, int) and rank > 0 and first.shape[-1:] == second.shape[:-1] == (rank,)
-    if not fits or not quantised and (*first.shape[:-1], second.shape[-1]) != tuple(kernel.shape):
-        raise Misfit(f"{first.where} has the shape {first.shape}, expected {(*kernel.shape[:-1], rank)}")
-    scale = float(alpha) / rank if isinstance(alpha, (int, float)) else 1.0
-    rest = {name: handle for name, handle in arrays.items() if not name.startswith("lora_")}
-    if quantised:
-        return {**rest, f"{word}_delta": derived(
-            [first, second], (*first.shape[:-1], second.shape[-1]),
-            lambda a, b: (scale * (a.astype("f8") @ b.astype("f8"))).astype(a.dtype))}
-    merged = derived([kernel, first, second], kernel.shape,
-                     lambda k, a, b: (k + scale * (a.astype("f8") @ b.astype("f8"))).astype(k.dtype))
-    return {**rest, word: merged}
-
-
 KERAS1_NAMES = {
     "kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "W", "alpha": "alphas",
     "moving_mean": "running_mean", "moving_variance": "running_std",  # holds a variance from Keras 1.0.7 on

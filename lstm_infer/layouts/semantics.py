@@ -23,16 +23,19 @@ KERAS2 = Semantics(
     masks_in_graph=False, masked_softmax="faint", attention_is_fused=False, attention_takes_masks=False,
     attention_takes_masks_away=False, attention_scale="exact", least_norm=1e-12, convolutions_zero_masked=False,
     time_distributed_asks_inside=True, upsampling_from_corner=True, softmax_mask="ignored", whole_means=True,
-    weight_order="trained first",
+    weight_order="trained first", truncating=frozenset(), autocast=False, bins="int64", whole_codes=False,
 )
 TF_KERAS = replace(
-    KERAS2, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
+    KERAS2, autocast=True, masked_output="previous", bidirectional_zeroes_masked=True, stacked_states_reversed=False,
     stateful_keeps_given_state=True, recorded_state_wins=True, upsampling_from_corner=False,
     weight_order="trained first in wrappers",
     masks_stop_at=frozenset({"Identity", "Rescaling", "Normalization", "ReLU", "MultiHeadAttention"}),
 )
 TF_26 = replace(TF_KERAS, softmax_mask="taken", masks_stop_at=TF_KERAS.masks_stop_at - {"ReLU"})
-KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False)
+KERAS_36 = Semantics(masked_softmax="faint", attention_is_fused=False, attention_takes_masks_away=False, bins="int64",
+                     truncating=frozenset({"SpectralNormalization"}))
+KERAS_314 = Semantics(stay_whole=frozenset({"GroupNormalization", "RMSNormalization"}))
+KERAS_310 = replace(KERAS_314, bins="int64", truncating=frozenset({"GroupNormalization", "SpectralNormalization"}))
 PROFILES = (  # (family, from version): the last row that applies wins
     ("keras1", (0,), KERAS2),
     ("keras2", (0,), KERAS2),
@@ -48,9 +51,12 @@ PROFILES = (  # (family, from version): the last row that applies wins
     ("keras3", (0,), replace(KERAS_36, merge_mask="none", least_norm=1e-12)),
     ("keras3", (3, 5), replace(KERAS_36, least_norm=1e-12)),
     ("keras3", (3, 6), KERAS_36),
-    ("keras3", (3, 7), replace(KERAS_36, attention_is_fused=True)),
-    ("keras3", (3, 8), Semantics(masked_softmax="faint")),
-    ("keras3", (3, 10), Semantics()),
+    ("keras3", (3, 7), replace(KERAS_310, masked_softmax="faint", attention_takes_masks_away=False)),
+    ("keras3", (3, 8), replace(KERAS_310, masked_softmax="faint")),
+    ("keras3", (3, 10), KERAS_310),
+    ("keras3", (3, 11), replace(KERAS_314, bins="int64")),
+    ("keras3", (3, 12), KERAS_314),
+    ("keras3", (3, 15), Semantics()),
 )
 DIALECTS = (  # words that only one kind of Keras writes, for a config without a version
     ({"inner_activation", "consume_less", "input_dtype", "border_mode", "inner_init", "nb_filter"}, "1.2.2"),

@@ -95,6 +95,7 @@ class Case:
     named: bool = False        # inputs and outputs are dicts
     as_written: bool = False   # leave the .keras archive as Keras wrote it; see `deflate`
     settle: Callable | None = None  # what is done to the model once it has its weights
+    weights: bool = False      # record `get_weights` too, and the answers after each float among them has grown
     keep: bool = False         # the files that Keras does not read back, in `keras_cannot_load`
 
 
@@ -177,6 +178,15 @@ def models_and_cells_in_several_places():
     y = L.RNN([cell, L.GRUCell(6)], return_sequences=True)(other(inner(outer(inputs))))
     both = L.LSTM(3, return_sequences=True, name="both")
     return model(inputs, [L.RNN(cell)(y), L.TimeDistributed(layer)(y), L.Bidirectional(both)(y), both(y)])
+
+
+@case(forms=["keras"], only="keras3", keep=True)
+def cells_in_several_places_and_copied():
+    """A Bidirectional has copies of the cell that its layer shares with others."""
+    inputs, first, cell = x(4, 3), L.LSTMCell(3, name="first"), L.GRUCell(3, name="cell")
+    y = L.RNN([first, cell], return_sequences=True)(L.RNN(first, return_sequences=True)(inputs))
+    both = L.Bidirectional(L.RNN(cell, return_sequences=True))(y)
+    return model(inputs, [L.RNN(cell, go_backwards=True)(y), both])
 
 
 def rnn_case(name, *, steps=5, only=None, forms=None, **options):
@@ -1672,6 +1682,76 @@ def whole_numbers():
     return model(raw, outputs + [join([masked, again]) for join in (L.Multiply(), L.Maximum(), L.Average())])
 
 
+@case(forms=["keras"])
+def whole_numbers_rounded():
+    """Arguments and answers that Keras rounds to whole numbers, and 64-bit answers that layers take in 32 bits."""
+    raw = x(4, 2, name="wide", dtype="int32")
+    relus = [{"max_value": 2.5}, {"threshold": 1.5}, {"max_value": 3.5, "threshold": 2.5}, {"max_value": 6}, {"max_value": 0.5}]
+    if KERAS_2:  # Keras 3 refuses a slope beside another argument
+        relus += [{"negative_slope": slope, **more} for slope in (0.3, 2.5) for more in (relus[0], relus[1], relus[2])]
+    outputs = [L.ReLU(**words)(raw) for words in relus] + [L.ReLU(negative_slope=1.5)(raw)]
+    normalizations = [L.LayerNormalization(axis=axis) for axis in (-1, 1)] + [L.BatchNormalization()]
+    if not KERAS_2:
+        both = L.GroupNormalization(2), L.GroupNormalization(-1, axis=1, center=False)
+        normalizations += [L.LayerNormalization(axis=[1, 2]), L.LayerNormalization(scale=False), *both]
+        normalizations += [L.RMSNormalization(), L.RMSNormalization(axis=(1, 2)), L.SpectralNormalization(L.Dense(3))]
+        normalizations += [L.LayerNormalization(rms_scaling=True), L.TimeDistributed(L.LayerNormalization())]
+        words = L.IntegerLookup(vocabulary=[1, 2], output_mode="multi_hot")(L.Flatten()(raw))
+        outputs += [L.Masking(1.5)(raw), L.LayerNormalization()(words), words, L.Discretization([0.5, 2.5])(raw)]
+    outputs += [layer(raw) for layer in normalizations]
+    mean = L.Average()([raw, L.ReLU(max_value=1.5)(raw)])
+    outputs += [L.Dropout(0.5)(mean), L.Activation("tanh")(mean), L.Dense(2)(L.LayerNormalization()(raw))]
+    return model(raw, [*outputs, L.Dense(2)(L.ReLU(max_value=2.5)(raw))])
+
+
+@case(forms=["keras"])
+def whole_numbers_of_few_bits():
+    raw = x(4, 2, name="wide", dtype="int8")
+    other = L.Permute((2, 1))(L.Reshape((2, 4))(raw))
+    outputs = [L.GlobalAveragePooling1D()(L.Masking(2)(raw)), L.Average()([raw, raw]), L.ReLU(max_value=2.5)(raw)]
+    return model(raw, outputs if KERAS_2 else [*outputs, L.Dot(2)([raw, other]), L.LayerNormalization()(raw)])
+
+
+@case(forms=["keras"], only="keras3")
+def operations_on_whole_numbers():
+    raw, few, none = x(4, 2, name="wide", dtype="int32"), x(4, 2, name="wide_few", dtype="int8"), x(4, 2, name="ids_u", dtype="uint8")
+    o, more = k.ops, [k.activations.relu(raw, max_value=2.5), k.activations.relu(raw, threshold=1.5)]
+    outputs = [o.layer_normalization(o.reshape(raw, (-1, 2, 4))), o.rms_normalization(raw), o.relu6(raw), o.relu(raw), o.leaky_relu(raw, 0.3),
+               o.floor(raw), o.ceil(raw), o.trunc(raw), o.threshold(raw, 1, 2), o.median(raw, axis=1), o.median(raw),
+               o.mean(raw, axis=1)]
+    for value in (few, none):
+        outputs += [o.sum(value, axis=1), o.prod(value, axis=1), o.cumsum(value, axis=1), o.relu6(value), o.square(value),
+                    o.matmul(value, o.swapaxes(value, 1, 2)), o.trace(value, axis1=1, axis2=2), o.rms_normalization(value)]
+    return model([raw, few, none], outputs[:-1] + more)
+
+
+@case(forms=WHOLE)
+def masks_pass_through_casts():
+    """What gives back its input gives back its mask: so does a cast to the dtype that there is."""
+    raw, masked = padded()
+    cast = k.ops.cast if not KERAS_2 else tf.cast
+    outputs = [L.SimpleRNN(3)(cast(masked, dtype)) for dtype in ("float32", "float64")]
+    if not KERAS_2:
+        outputs += [L.GRU(2)(k.ops.real(masked)), L.LSTM(2)(masked * 1.0)]
+    return model(raw, outputs)
+
+
+@case(forms=["h5"], only="keras3", weights=True)
+def masks_that_nothing_needs():
+    """They do not push the layers back that make them: `get_weights` tells the order."""
+    raw = x(6, 4, name="wide", dtype="int32")
+    ids = x(6, name="ids", dtype="int32")
+    table = L.Embedding(8, 4, mask_zero=True)(ids)
+    return model([raw, ids], L.Concatenate(axis=1)([L.Dense(4)(raw), table]))
+
+
+@case(forms=["keras"], only="keras3")
+def truths():
+    raw = x(4, 2, name="mask", dtype="bool")
+    layers = [L.Dense(3), L.Masking(0), L.Masking(1.5), L.BatchNormalization(), L.GlobalAveragePooling1D()]
+    return model(raw, [layer(raw) for layer in [*layers, L.LayerNormalization(), L.LSTM(3), L.GlobalMaxPooling1D()]])
+
+
 # --- fewer bits -------------------------------------------------------------------------------------------------------
 
 def quantised_case(name, mode, config=None):
@@ -1683,6 +1763,28 @@ def quantised_case(name, mode, config=None):
         y = L.LSTM(5, return_sequences=True)(L.Embedding(8, 5)(raw))
         outputs = [L.Dense(3, activation="relu")(y), L.TimeDistributed(L.Dense(2))(y)]
         return model(raw, [*outputs, L.EinsumDense("abc,cde->abde", (None, 3, 2), bias_axes="de")(y)])
+
+
+def adapt_and_quantise(m):
+    """Each layer as its name says, in that order."""
+    for layer in m.layers:
+        for word in layer.name.split("_"):
+            if word == "lora":
+                layer.enable_lora(2)
+            elif word.startswith("int"):
+                layer.quantize(word)
+
+
+@case(forms=["h5"], only="keras3", settle=adapt_and_quantise, weights=True)
+def weights_in_order():
+    """Layers whose weights Keras lists in an order of their own, once they are quantised or have factors."""
+    ids = x(5, name="ids", dtype="int32")
+    y = L.Embedding(8, 6, name="table_int8_lora")(ids)
+    for kind in ("lora", "int8_lora"):
+        y = L.Dense(6, name=f"dense_{kind}")(y)
+    y = L.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d", name="einsum_lora_int4")(y)
+    y = L.Conv1D(4, 2, padding="same", name="conv_lora")(y)
+    return model(ids, L.LSTM(3)(L.SpectralNormalization(L.Dense(5), name="spectral")(y)))
 
 
 quantised_case("int8", "int8")
@@ -1847,6 +1949,15 @@ def golden(calls, answers):
     return named
 
 
+def listed(model, calls):
+    """What `get_weights` returns, and the answers to the first call with larger weights."""
+    before = model.get_weights()
+    model.set_weights([w * np.float32(1.25) if w.dtype.kind == "f" else w for w in before])
+    larger = {f"larger_{n}": np.asarray(a) for n, a in enumerate(arrays(model.predict(calls[0], verbose=0)))}
+    model.set_weights(before)
+    return {f"weight_{n}": w for n, w in enumerate(before)} | larger
+
+
 def record(case):
     """Write one case; a form that Keras cannot write, or does not read back to the same numbers, is left out."""
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
@@ -1870,7 +1981,7 @@ def record(case):
     assert largest_difference(answers, replay(case, model, calls)) < 1e-5, f"{case.name}: differs after a reset"
 
     stem = f"{WRITER}_{case.name}"
-    np.savez_compressed(FOLDER / f"{stem}.npz", **golden(calls, answers))
+    np.savez_compressed(FOLDER / f"{stem}.npz", **golden(calls, answers), **(listed(model, calls) if case.weights else {}))
     kept, skipped = [], []
 
     def try_form(form):

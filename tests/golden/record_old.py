@@ -18,7 +18,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import backend as K  # noqa: E402, N812
 from keras import layers as L  # noqa: E402, N812
-from keras.models import Sequential  # noqa: E402
+from keras.models import Model, Sequential  # noqa: E402
 
 KERAS_1 = keras.__version__.startswith("1.")
 FOLDER = os.environ.get("GOLDEN_DIR", os.path.dirname(os.path.abspath(__file__)))
@@ -125,6 +125,14 @@ def of_keras_2_frozen():
     return {"frozen_inside": [L.Dense(2, input_shape=(4, 2)), inner, L.TimeDistributed(wrapped), L.GRU(2)]}
 
 
+def of_keras_2_whole():
+    """Whole numbers whose means have 64 bits, which layers without weights keep."""
+    x = L.Input((4, 3), dtype="int32")
+    mean = Model(x, L.Average()([x, L.ReLU()(x)]))
+    after = [L.ReLU(max_value=2.25), L.MaxPooling1D(2), L.Activation("tanh"), L.Softmax(), L.Dropout(0.5), L.Flatten()]
+    return {"whole_means": [L.InputLayer((4, 3), dtype="int32"), mean] + after}
+
+
 def cases():
     """Titles and functions that make their layers: most cases with one order of axes, to keep the files few."""
     make = of_keras_1 if KERAS_1 else of_keras_2
@@ -133,6 +141,8 @@ def cases():
             yield name + ending, lambda order=order, name=name: make(order)[name]
     for name in () if KERAS_1 else of_keras_2_frozen():
         yield name, lambda name=name: of_keras_2_frozen()[name]
+    for name in () if KERAS_1 else of_keras_2_whole():
+        yield name, lambda name=name: of_keras_2_whole()[name]
     if KERAS_1:
         for name in of_keras_1_in_time():
             yield name, lambda name=name: of_keras_1_in_time()[name]
@@ -147,12 +157,14 @@ def record(title, make):
     weights = [rng.normal(size=w.shape, scale=0.5).astype("float32") for w in model.get_weights()]
     model.set_weights([np.abs(w) + 0.1 if w.ndim == 1 else w for w in weights])  # a variance must be positive
     x = rng.normal(size=(ROWS,) + tuple(model.input_shape[1:])).astype("float32")
+    x = np.round(4 * x).astype("int32") if "whole" in title else x
     y = model.predict(x)
     assert np.isfinite(y).all() and y.size
     stem = os.path.join(FOLDER, WRITER + "_" + title)
     more = {"weight_%d" % n: w for n, w in enumerate(model.get_weights())} if "frozen" in title else {}
     np.savez_compressed(stem + ".npz", input_0=x, output_0=y, **more)
-    model.compile("sgd", "mse")  # Keras 1 saves no other model
+    if "whole" not in title:  # for Keras 1, which saves no other model; 64 bits have no loss
+        model.compile("sgd", "mse")
     model.save(stem + ".h5", include_optimizer=False) if not KERAS_1 else model.save(stem + ".h5")
     return y.shape
 

@@ -5,7 +5,10 @@
     python record_others.py pruned      needs the first, and tensorflow_model_optimization 0.7.5
     python record_others.py tf23        needs tensorflow 2.3 (Python 3.8), which recorded nodes of TensorFlow's graph
     python record_others.py tf23_nodes  needs the same
+    python record_others.py tf23_whole_numbers  needs the same
     python record_others.py attention   needs a TensorFlow of Keras 3 and keras 3.4.1
+    python record_others.py adapted_attention  needs the same and keras 3.15
+    python record_others.py whole_numbers  needs the same and keras 3.6.0, 3.10.0 or 3.11.0
 
 Never record again to make a test pass: see README.md.
 """
@@ -173,5 +176,70 @@ def attention():
     write(f"keras{keras.__version__.replace('.', '')}_stacked_attention", model, values, ["keras"])
 
 
+def tf23_whole_numbers():
+    x, layers = k.Input((4, 3), dtype="int32"), k.layers
+    kept = [layers.ThresholdedReLU(1.5), layers.ReLU(2.5), layers.ReLU(2.5, 1.5), layers.LeakyReLU(0.5)]
+    more = [layers.GlobalAveragePooling1D(), layers.Dense(2), layers.Flatten()]
+    values = rng.integers(-3, 6, (3, 4, 3)).astype(np.int32)
+    record("tf23_whole_numbers", x, [layer(x) for layer in kept + more], values, ["h5"])
+
+
+def whole_numbers():
+    """Normalizations of them, which Keras 3 began to round one after the other."""
+    import keras
+
+    x, layers = keras.Input((4, 6), dtype="int32"), keras.layers
+    found = [layers.LayerNormalization(), layers.SpectralNormalization(layers.Dense(3)), layers.BatchNormalization()]
+    found += [layers.Discretization([0.5, 2.5])]
+    if keras.__version__ != "3.6.0":  # where it refused them
+        found.append(layers.GroupNormalization(2))
+    if keras.__version__ == "3.11.0":
+        found.append(layers.RMSNormalization())
+    model = keras.Model(x, [layer(x) for layer in found])
+    model.set_weights([np.abs(rng.normal(1, 0.7, w.shape)) for w in model.get_weights()])
+    values = rng.integers(-3, 6, (3, 4, 6)).astype(np.int32)
+    write(f"keras{keras.__version__.replace('.', '')}_whole_numbers", model, values, ["keras"])
+
+
+def adapted_attention():
+    """Quantised attention with LoRA: Keras merges and rounds it anew when it saves it, and cannot load that.
+
+    The answers are those of Keras's own layers once they have taken the arrays of the file.
+    """
+    import h5py
+    import keras
+
+    def build():
+        x = keras.Input((5, 6))
+        layers = keras.layers
+        attention = [layers.MultiHeadAttention(2, 3, name="heads"), layers.GroupQueryAttention(3, 4, 2, name="groups")]
+        return keras.Model(x, attention[1](attention[0](x, x), x)), attention
+
+    for mode in ("int8", "int4"):
+        model, attention = build()
+        model.set_weights([rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+        model.quantize(mode)
+        inside = [layer for outer in attention for layer in outer._flatten_layers() if hasattr(layer, "enable_lora")]
+        for layer in inside:
+            layer.enable_lora(2, lora_alpha=3)
+            layer.lora_kernel_b.assign(rng.normal(0, 0.5, layer.lora_kernel_b.shape))
+        path = FOLDER / "keras_cannot_load" / f"keras3_adapted_attention_{mode}.keras"
+        model.save(str(path))
+        with zipfile.ZipFile(path) as archive:
+            archive.extract("model.weights.h5", "/tmp")
+        fresh, attention = build()
+        fresh.quantize(mode)
+        with h5py.File("/tmp/model.weights.h5") as file:
+            for group, outer in zip(("multi_head_attention/", "grouped_query_attention/_"), attention):
+                for word in ("query", "key", "value", "output"):
+                    arrays = file[f"layers/{group}{word}_dense/vars"]
+                    getattr(outer, f"_{word}_dense").load_own_variables({key: arrays[key][()] for key in arrays})
+        deflate(path)
+        values = rng.normal(size=(3, 5, 6)).astype(np.float32)
+        answers = {"input_0": values, "output_0": fresh.predict(values)}
+        np.savez_compressed(FOLDER / f"keras3_adapted_attention_{mode}.npz", **answers)
+
+
 if __name__ == "__main__":
-    {"attention": attention, "tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()
+    {"adapted_attention": adapted_attention, "tf23_whole_numbers": tf23_whole_numbers, "whole_numbers": whole_numbers,
+     "attention": attention, "tf23_nodes": tf23_nodes, "addons": addons, "normalised": normalised, "pruned": pruned, "tf23": tf23}[sys.argv[1]]()

@@ -19,9 +19,10 @@ _UNARY = (  # of floats: NumPy's function of the same meaning
     ("Log10", np.log10), ("Log1p", np.log1p), ("Log2", np.log2), ("Rad2deg", np.rad2deg), ("Sin", np.sin),
     ("Sinc", np.sinc), ("Sinh", np.sinh), ("Sqrt", np.sqrt), ("Tan", np.tan), ("Tanh", np.tanh),
     ("Reciprocal", np.reciprocal), ("Rsqrt", lambda x: 1 / np.sqrt(x)), ("Fabs", np.fabs),
+    ("Ceil", np.ceil), ("Floor", np.floor),
 )  # fmt: skip
 _EXACT = (
-    ("Ceil", np.ceil), ("Floor", np.floor), ("Trunc", np.trunc), ("Sign", np.sign), ("Signbit", np.signbit),
+    ("Trunc", np.trunc), ("Sign", np.sign), ("Signbit", np.signbit),
     ("Isfinite", np.isfinite), ("Isinf", np.isinf), ("Isnan", np.isnan), ("Isneginf", np.isneginf),
     ("Isposinf", np.isposinf), ("Isreal", np.isreal), ("Conj", np.conj), ("Conjugate", np.conjugate),
     ("Real", np.real), ("Imag", np.imag), ("Copy", np.array), ("StopGradient", np.asarray),
@@ -43,10 +44,10 @@ _ACTIVATIONS = (  # operation, activation of the kernels, parameters in their or
     ("Celu", "celu", {"alpha": 1.0}), ("Elu", "elu", {"alpha": 1.0}), ("Selu", "selu", {}),
     ("HardShrink", "hard_shrink", {"threshold": 0.5}), ("SoftShrink", "soft_shrink", {"threshold": 0.5}),
     ("LeakyRelu", "leaky_relu", {"negative_slope": float(np.float32(0.2))}), ("LogSigmoid", "log_sigmoid", {}),
-    ("LogSoftmax", "log_softmax", {}), ("Softmax", "softmax", {}), ("Relu6", "relu6", {}), ("Sigmoid", "sigmoid", {}),
+    ("LogSoftmax", "log_softmax", {}), ("Softmax", "softmax", {}), ("Sigmoid", "sigmoid", {}),
     ("Silu", "silu", {}), ("Softplus", "softplus", {}), ("Softsign", "softsign", {}), ("SparsePlus", "sparse_plus", {}),
     ("SparseSigmoid", "sparse_sigmoid", {}), ("Sparsemax", "sparsemax", {}), ("Squareplus", "squareplus", {"b": 4.0}),
-    ("TanhShrink", "tanh_shrink", {}), ("Threshold", "threshold", {"threshold": 0.0, "default_value": 0.0}),
+    ("TanhShrink", "tanh_shrink", {}),
     ("Mish", "mish", {}),
 )  # fmt: skip
 KERAS = {
@@ -62,6 +63,7 @@ KERAS = {
     "NanToNum": each.nan_to_num, "Isclose": each.isclose, "Digitize": each.digitize, "SearchSorted": each.searchsorted,
     "IsIn": each.isin, "Erf": each.number_by_number(each.math.erf), "Erfc": each.number_by_number(each.math.erfc),
     "Erfinv": each.number_by_number(each.erfinv_of), "Gelu": each.gelu, "Glu": each.glu, "Relu": each.relu,
+    "Relu6": each.relu6, "Threshold": each.threshold,
     "InTopK": each.in_top_k, "ReLU": each.bounded_relu, "Ldexp": each.ldexp, "Angle": each.unary(np.angle),
    
     "LogicalAnd": each.logical(np.logical_and), "LogicalOr": each.logical(np.logical_or),
@@ -152,9 +154,10 @@ TENSORFLOW = {
 """Functions that TensorFlow has in a form of its own."""
 
 ELEMENTWISE = frozenset((
-    *(name for name, *_ in (*_UNARY, *_EXACT[:17], *_SIMPLE, *_BINARY)), "Negative", "Add", "Subtract", "Divide",
+    *(name for name, *_ in (*_UNARY, *_EXACT[:15], *_SIMPLE, *_BINARY)), "Negative", "Add", "Subtract", "Divide",
     "TrueDivide", "DivideNoNan", "Power", "Square", "Abs", "Absolute", "Round", "Clip", "Cast", "SaturateCast",
-    "ConvertToTensor", "Where", "Select", "NanToNum", "Isclose", "Erf", "Erfc", "Erfinv", "Gelu", "Relu", "ZerosLike",
+    "ConvertToTensor", "Where", "Select", "NanToNum", "Isclose", "Erf", "Erfc", "Erfinv", "Gelu", "Relu", "Relu6",
+    "Threshold", "ZerosLike",
     "OnesLike", "FullLike", "EmptyLike", "LogicalAnd", "LogicalOr", "LogicalNot", "LogicalXor",
     *(name for name, *_ in _ACTIVATIONS if name not in ("Softmax", "LogSoftmax", "Sparsemax")),
 ))  # fmt: skip

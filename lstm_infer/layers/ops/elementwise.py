@@ -281,7 +281,22 @@ def relu(x, floatx=FLOAT32):
     return np.maximum(x, x.dtype.type(0))
 
 
+def relu6(x, floatx=FLOAT32):
+    x = np.asarray(x)
+    return activation("relu6")(x, floatx=floatx) if x.dtype.kind not in "iu" else np.clip(x, 0, 6)
+
+
+def threshold(x, threshold=0.0, default_value=0.0, floatx=FLOAT32):
+    x = np.asarray(x)
+    if x.dtype.kind in "iu":
+        return np.where(x > threshold, x, x.dtype.type(default_value))
+    return activation("threshold", threshold=threshold, default_value=default_value)(x, floatx=floatx)
+
+
 def bounded_relu(x, negative_slope=0.0, max_value=None, threshold=0.0, floatx=FLOAT32):
+    x = np.asarray(x)
+    if x.dtype.kind in "iu" and activations.relu_keeps_integers(max_value, negative_slope, threshold):
+        return activations.relu_of_integers(x, max_value, negative_slope, threshold)
     name, *numbers = activations.relu_of(max_value, negative_slope, threshold)
     return activations.apply(codes.activation(name, *numbers), floating(x, floatx))
 

@@ -40,6 +40,8 @@ def matmul(x1, x2, transpose_a=False, transpose_b=False, floatx=FLOAT32, **rest)
     if strange:
         raise ValueError(f"found the argument {strange[0]!r} of a product")
     x1, x2 = together([x1, x2], floatx)
+    if x1.dtype == np.int8:  # whose products have no room in it
+        x1, x2 = x1.astype(np.int32), x2.astype(np.int32)
     x1 = np.swapaxes(x1, -1, -2) if transpose_a else x1
     x2 = np.swapaxes(x2, -1, -2) if transpose_b else x2
     x, y = (x1[None] if x1.ndim == 1 else x1), (x2[:, None] if x2.ndim == 1 else x2)

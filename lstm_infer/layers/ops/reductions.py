@@ -39,7 +39,9 @@ def float_mean(x, axis=None, keepdims=False):
 
 
 def _whole_dtype(x):
-    return INT32 if x.dtype == bool or x.dtype.kind == "i" and x.dtype.itemsize < 4 else x.dtype
+    if x.dtype.itemsize >= 4:
+        return x.dtype
+    return np.dtype(np.uint32) if x.dtype.kind == "u" else INT32
 
 
 def total(x, axis=None, keepdims=False, floatx=FLOAT32):
@@ -159,7 +161,7 @@ def quantile(x, q, axis=None, method="linear", keepdims=False, floatx=FLOAT32, p
     q = np.asarray(q, np.float64) / (100 if percent else 1)
     function = np.nanquantile if skip_nan else np.quantile
     y = np.asarray(function(rows.astype(np.float64), q, axis=1, method=method)).astype(x.dtype)
-    y = y.reshape(*q.shape, *rest)
+    y = y.reshape((*q.shape, *rest))
     return np.expand_dims(y, [n + q.ndim for n in axes]) if keepdims else y
 
 
@@ -230,7 +232,7 @@ def running(function):
 
     def operation(x, axis=None, dtype=None, exclusive=False, reverse=False, floatx=FLOAT32):
         x = np.asarray(x) if dtype is None else np.asarray(x).astype(named(dtype, floatx))
-        x = x.astype(_whole_dtype(x))
+        x = x.astype(INT32) if x.dtype == bool else x
         if axis is None:
             x, axis = x.ravel(), 0
         x = np.moveaxis(x, axis, 0)
@@ -328,7 +330,7 @@ def fused_batch_norm(x, scale, offset, mean, variance, epsilon=0.0001, data_form
 
 
 def layer_norm(x, gamma=None, beta=None, axis=-1, epsilon=None, rms_scaling=False, floatx=FLOAT32):
-    x = floating(x, floatx)
+    given, x = np.asarray(x).dtype, floating(x, floatx)
     axes = axes_of(axis, x.ndim)
     epsilon = 1e-7 if epsilon is None else epsilon
     centre, spread = float_mean(x, axes, keepdims=True), _variance(x, axes, keepdims=True)
@@ -338,14 +340,19 @@ def layer_norm(x, gamma=None, beta=None, axis=-1, epsilon=None, rms_scaling=Fals
         if weight is not None:
             weight = np.asarray(weight, x.dtype)
             y = join(y, weight if weight.ndim == x.ndim else weight.reshape(wide))
-    return y
+    return _back(y, given)
+
+
+def _back(y, given):
+    """Return a normalized array in the dtype it was `given` in: of whole numbers, without what is behind the point."""
+    return np.maximum(y, 0).astype(given) if given.kind == "u" else y.astype(given, copy=False)
 
 
 def rms_norm(x, scale=None, axis=-1, epsilon=None, floatx=FLOAT32):
-    x = floating(x, floatx)
+    given, x = np.asarray(x).dtype, floating(x, floatx)
     squares = float_mean(x.astype(np.float64) ** 2, axis, keepdims=True)
     y = (x / np.sqrt(squares + (1e-7 if epsilon is None else epsilon))).astype(x.dtype)
-    return y if scale is None else y * np.asarray(scale, x.dtype)
+    return _back(y if scale is None else y * np.asarray(scale, x.dtype), given)
 
 
 def trapezoid(y, x=None, dx=1.0, axis=-1, floatx=FLOAT32):

@@ -284,7 +284,8 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 def trace(x, offset=0, axis1=0, axis2=1):
     x = np.asarray(x)
     diagonals = np.diagonal(x, offset, axis1, axis2)
-    y = np.zeros(diagonals.shape[:-1], x.dtype if x.dtype != bool else INT32)
+    narrow = np.uint32 if x.dtype.kind == "u" else INT32
+    y = np.zeros(diagonals.shape[:-1], x.dtype if x.dtype.itemsize >= 4 or x.dtype.kind == "f" else narrow)
     for n in range(diagonals.shape[-1]):
         y = y + diagonals[..., n]
     return y
