@@ -455,3 +455,41 @@ def test_outputs_without_rows_are_those_of_the_first_batch(batch_size, threads):
     np.testing.assert_array_equal(first, data[0])
     np.testing.assert_array_equal(whole, data)
     assert words.dtype == object and set(words.ravel()) == {b"a"}
+
+
+def of_rows(call):
+    """A model of (4, 3) inputs whose output has a number of rows of its own."""
+
+    class Rows(li.Layer):
+        def call(self, inputs):
+            return call(inputs)
+
+        def compute_output_shape(self, input_shape):
+            return (None, 3)
+
+    inputs = li.Input((4, 3))
+    return li.Model(inputs, [Rows()(inputs), inputs])
+
+
+@pytest.mark.parametrize("batch_size", [None, 2, 300])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_outputs_may_have_other_rows_than_inputs(batch_size, threads):
+    """Those of the batches, one after the other."""
+    data = x(300, 4, 3)
+    found, same = of_rows(lambda inputs: inputs.reshape(-1, 3)).predict(data, batch_size, threads=threads)
+    np.testing.assert_array_equal(found, data.reshape(-1, 3))
+    np.testing.assert_array_equal(same, data)
+    found, _ = of_rows(lambda inputs: inputs[:1, 0]).predict(data, batch_size, threads=threads)
+    np.testing.assert_array_equal(found, data[:: batch_size or 256, 0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_of_different_shapes_are_refused(threads):
+    """And never spread over each other's shape."""
+    layer = li.TextVectorization(vocabulary=["a", "b"])  # as long as a batch's longest text
+    model = li.Sequential([li.Input((1,), dtype="string"), layer])
+    texts = np.array([["a b a"]] * 2 + [["b"]] * 2, object)
+    assert model.predict(texts).tolist() == [[2, 3, 2]] * 2 + [[3, 0, 0]] * 2
+    for some in (texts, texts[::-1]):
+        with pytest.raises(li.InputError, match="output 'text_vec.*': found batches of shapes .* batch_size=4"):
+            model.predict(some, batch_size=2, threads=threads)
