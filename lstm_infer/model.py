@@ -384,6 +384,9 @@ class Model(Layer):
         if not isinstance(state, dict) or set(state) != set(carried):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise InputError(f"found a state of {found}, expected one of {sorted(carried)} (see initial_state())")
+        for name, arrays in state.items():
+            if arrays is None:  # which would begin anew
+                raise InputError(f"found None as the state of layer '{name}', expected a list of arrays")
         states = {layer: state[name] for name, layer in carried.items()}
         outputs = self._step(x_t, states, "initial_state(batch)")
         return outputs, {name: states[layer] for name, layer in carried.items()}

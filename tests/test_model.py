@@ -417,6 +417,12 @@ def test_session_refuses_a_state_of_no_arrays(state):
         model.session().state = {model.layers[0].name: state["lstm"]}
 
 
+def test_step_refuses_no_state():
+    model = line()
+    with pytest.raises(li.InputError, match="found None as the state of layer 'lstm"):
+        model.step(x(1, 3), {model.layers[0].name: None})
+
+
 @pytest.mark.parametrize("rows", [3, 40, 300, 700])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_ragged_rows_are_shared_out_and_come_back_in_order(rows, threads):
