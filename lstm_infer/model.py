@@ -541,7 +541,7 @@ class _Whole:
 
     Each is copied while it is still in the cache, and its memory serves the next one. An output that has no rows is
     that of the first chunk. Where a chunk has other than a row per row of the input (a layer may fold time into the
-    batch), it is kept as it is, and joined at the end.
+    batch), or another dtype (of longer words), it is kept as it is, and joined at the end.
     """
 
     def __init__(self, rows, names, have_rows):
@@ -561,8 +561,10 @@ class _Whole:
             if not has_rows:
                 if chunk.start == 0:
                     self._outputs[n] = y
-            elif y.shape == self._outputs[n][chunk].shape:  # NumPy would repeat a single row or timestep
-                self._outputs[n][chunk] = y
+                continue
+            place = self._outputs[n][chunk]
+            if y.shape == place.shape and y.dtype == place.dtype:  # NumPy would repeat a single row, or cut words short
+                place[...] = y
             else:
                 self._odd[n, chunk.start] = y
 

@@ -489,6 +489,14 @@ def test_outputs_may_have_other_rows_than_inputs(batch_size, threads):
     np.testing.assert_array_equal(found, data[:: batch_size or 256, 0])
 
 
+def test_words_of_later_batches_may_be_longer():
+    words = np.array(["a", "ab", "abc"])[:, None].repeat(3, axis=1)
+    model = of_rows(lambda inputs: words[inputs[:, 0, 0].astype(int)].astype(f"U{1 + int(inputs.max())}"))
+    data = np.arange(3)[:, None, None] * np.ones((3, 4, 3))
+    for batch_size in (1, 2, 3):
+        assert model.predict(data, batch_size, threads=1)[0].tolist() == words.tolist()
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_of_different_shapes_are_refused(threads):
     """And never spread over each other's shape."""
