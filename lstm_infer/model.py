@@ -276,7 +276,7 @@ class Model(Layer):
             return self._empty(values, masks)
         is_ragged = any(m is not None for m in masks)
         chunks = _chunks(rows, self._chunk_rows(batch_size, rows, threads, values, is_ragged))
-        whole = _Whole(rows, self._have_rows())
+        whole = _Whole(rows, [tensor.name for tensor in self.graph.outputs], self._have_rows())
         each_one = threads if len(chunks) > 1 and not in_order else 1
         threads_inside = threads if each_one == 1 else 1
 
@@ -288,7 +288,7 @@ class Model(Layer):
             whole.put(chunk, self.graph.run([v[chunk] for v in values], part_masks, inside)[0])
 
         each(each_one, _progress(range(len(chunks)), verbose), compute)
-        return pack_like(self.output, whole.outputs)
+        return pack_like(self.output, whole.joined(chunks))
 
     def _have_rows(self):
         """Whether each output has a row per row of the input; some of `AddonsCRF` and of operations have none."""
@@ -384,6 +384,9 @@ class Model(Layer):
         if not isinstance(state, dict) or set(state) != set(carried):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise InputError(f"found a state of {found}, expected one of {sorted(carried)} (see initial_state())")
+        for name, arrays in state.items():
+            if arrays is None:  # which would begin anew
+                raise InputError(f"found None as the state of layer '{name}', expected a list of arrays")
         states = {layer: state[name] for name, layer in carried.items()}
         outputs = self._step(x_t, states, "initial_state(batch)")
         return outputs, {name: states[layer] for name, layer in carried.items()}
@@ -537,25 +540,46 @@ class _Whole:
     """The outputs for all rows, put together while the chunks come, from any thread and in any order.
 
     Each is copied while it is still in the cache, and its memory serves the next one. An output that has no rows is
-    that of the first chunk.
+    that of the first chunk. Where a chunk has other than a row per row of the input (a layer may fold time into the
+    batch), or another dtype (of longer words), it is kept as it is, and joined at the end.
     """
 
-    def __init__(self, rows, have_rows):
-        self.outputs, self._rows, self._have_rows, self._lock = None, rows, have_rows, threading.Lock()
+    def __init__(self, rows, names, have_rows):
+        self._outputs, self._rows, self._names, self._have_rows = None, rows, names, have_rows
+        self._lock = threading.Lock()
+        self._odd = {}  # (output, first row) -> what does not fit in its place
 
     def put(self, chunk, outputs):
         if chunk.stop - chunk.start == self._rows:
-            self.outputs = outputs
+            self._outputs = outputs
             return
         with self._lock:
-            if self.outputs is None:
+            if self._outputs is None:
                 pairs = zip(outputs, self._have_rows, strict=True)
-                self.outputs = [memory.empty((self._rows, *y.shape[1:]), y.dtype) if has else None for y, has in pairs]
+                self._outputs = [memory.empty((self._rows, *y.shape[1:]), y.dtype) if has else None for y, has in pairs]
         for n, (y, has_rows) in enumerate(zip(outputs, self._have_rows, strict=True)):
-            if has_rows:
-                self.outputs[n][chunk] = y
-            elif chunk.start == 0:
-                self.outputs[n] = y
+            if not has_rows:
+                if chunk.start == 0:
+                    self._outputs[n] = y
+                continue
+            place = self._outputs[n][chunk]
+            if y.shape == place.shape and y.dtype == place.dtype:  # NumPy would repeat a single row, or cut words short
+                place[...] = y
+            else:
+                self._odd[n, chunk.start] = y
+
+    def joined(self, chunks):
+        """Return the outputs, when all chunks have come."""
+        for n in {n for n, _ in self._odd}:
+            parts = [self._odd.get((n, chunk.start), self._outputs[n][chunk]) for chunk in chunks]
+            shapes = {part.shape[1:]: part.shape for part in parts}
+            if len(shapes) > 1:
+                raise InputError(
+                    f"output '{self._names[n]}': found batches of shapes {list(shapes.values())}, expected the same "
+                    f"for all but the first dimension: batch_size={self._rows} computes all rows at once"
+                )
+            self._outputs[n] = np.concatenate(parts)
+        return self._outputs
 
 
 def _chunks(rows, size):

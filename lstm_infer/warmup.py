@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError
-from .kernels import share
+from .kernels import line, share
 from .kernels.counting import compilations
 from .kernels.jit import cache_folder
 from .layers.core import Dense, Input
@@ -63,6 +63,7 @@ def warm_up(model=None):
     with compilations() as compiled:
         for one in [model] if model is not None else _common_models():
             _exercise(one)
+        line.compiled()  # more than 64 rows need it even where the model is not stepped
         share.compiled()  # a second thread needs it for calls that come in a row, here or in a process with more cores
     new = len(_kept() - before)
     return Warmed(cache_folder(), new, max(0, len(compiled) - new))

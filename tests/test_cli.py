@@ -246,6 +246,23 @@ def test_warmup_leaves_nothing_to_compile(tmp_path):
     assert sorted(tmp_path.rglob("*.nbc")) == before
 
 
+def test_warmup_is_enough_for_many_rows(tmp_path):
+    """Of a model that cannot be stepped, too, in a process that has compiled nothing else."""
+    program = (
+        "import numpy as np, lstm_infer as li; from lstm_infer.warmup import warm_up\n"
+        "from lstm_infer.kernels.counting import compilations\n"
+        "model = li.Sequential([li.Input((None, 2)), li.SimpleRNN(3, go_backwards=True)])\n"
+        "model.set_weights([np.ones(shape) for shape in ((2, 3), (3, 3), (3,))]); warm_up(model)\n"
+        "with compilations() as names:\n"
+        "    for rows in (1, 3, 70, 200, 300): model.predict(np.ones((rows, 4, 2), np.float32), lengths=[3] * rows)\n"
+        "    for rows in (1, 3, 70, 200, 300): model.predict(np.ones((rows, 4, 2), np.float32))\n"
+        "print(names)"
+    )
+    environment = {**ENVIRONMENT, "LSTM_INFER_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_warmup_where_kernels_cannot_be_kept(tmp_path):
     """As on a read-only disk."""
     program = (

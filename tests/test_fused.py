@@ -19,7 +19,7 @@ from lstm_infer.kernels.constant import Constant
 from lstm_infer.kernels.tile import Cell
 from lstm_infer.kernels.update import Update, reset, update
 from lstm_infer.kernels.vector_math import ON_VECTORS
-from lstm_infer.layers import sequences, wrappers
+from lstm_infer.layers import sequences, sharing, wrappers
 
 KINDS = list(reference.CELLS)
 FUSED_KINDS = {"lstm": "lstm", "gru": "gru", "gru_before": "gru_reset_before", "simple_rnn": "simple"}
@@ -313,6 +313,20 @@ def test_more_rows_than_go_at_once_in_threads_that_share_units(monkeypatch):
         x, mask = random_array(150, 6, 5), np.random.default_rng(8).random((150, 6)) < 0.6
         expected = layer(x, mask=mask)
         assert bits(layer.run(x, mask, li.layers.base.Context(threads=3))[0]) == bits(expected)
+
+
+def test_more_rows_than_go_at_once_where_there_are_many_cores(monkeypatch):
+    """So many that the rows are too few to be shared out: threads then share the units of all of them."""
+    share_everything(monkeypatch)
+    calls, run = [], sharing.Shared.run
+    monkeypatch.setattr(sharing.Shared, "run", lambda *args: (calls.append(len(args[1])), run(*args)))
+    for kind in KINDS:
+        layer, _ = make(kind, 5, 65)
+        model, x = make_model(kind, 5, 65), random_array(150, 6, 5)
+        expected = layer(x)[0]
+        for _ in range(3):
+            assert bits(model.predict(x, threads=64)) == bits(expected)
+    assert calls.count(150) >= len(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

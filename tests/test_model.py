@@ -417,6 +417,12 @@ def test_session_refuses_a_state_of_no_arrays(state):
         model.session().state = {model.layers[0].name: state["lstm"]}
 
 
+def test_step_refuses_no_state():
+    model = line()
+    with pytest.raises(li.InputError, match="found None as the state of layer 'lstm"):
+        model.step(x(1, 3), {model.layers[0].name: None})
+
+
 @pytest.mark.parametrize("rows", [3, 40, 300, 700])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_ragged_rows_are_shared_out_and_come_back_in_order(rows, threads):
@@ -455,3 +461,49 @@ def test_outputs_without_rows_are_those_of_the_first_batch(batch_size, threads):
     np.testing.assert_array_equal(first, data[0])
     np.testing.assert_array_equal(whole, data)
     assert words.dtype == object and set(words.ravel()) == {b"a"}
+
+
+def of_rows(call):
+    """A model of (4, 3) inputs whose output has a number of rows of its own."""
+
+    class Rows(li.Layer):
+        def call(self, inputs):
+            return call(inputs)
+
+        def compute_output_shape(self, input_shape):
+            return (None, 3)
+
+    inputs = li.Input((4, 3))
+    return li.Model(inputs, [Rows()(inputs), inputs])
+
+
+@pytest.mark.parametrize("batch_size", [None, 2, 300])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_outputs_may_have_other_rows_than_inputs(batch_size, threads):
+    """Those of the batches, one after the other."""
+    data = x(300, 4, 3)
+    found, same = of_rows(lambda inputs: inputs.reshape(-1, 3)).predict(data, batch_size, threads=threads)
+    np.testing.assert_array_equal(found, data.reshape(-1, 3))
+    np.testing.assert_array_equal(same, data)
+    found, _ = of_rows(lambda inputs: inputs[:1, 0]).predict(data, batch_size, threads=threads)
+    np.testing.assert_array_equal(found, data[:: batch_size or 256, 0])
+
+
+def test_words_of_later_batches_may_be_longer():
+    words = np.array(["a", "ab", "abc"])[:, None].repeat(3, axis=1)
+    model = of_rows(lambda inputs: words[inputs[:, 0, 0].astype(int)].astype(f"U{1 + int(inputs.max())}"))
+    data = np.arange(3)[:, None, None] * np.ones((3, 4, 3))
+    for batch_size in (1, 2, 3):
+        assert model.predict(data, batch_size, threads=1)[0].tolist() == words.tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_of_different_shapes_are_refused(threads):
+    """And never spread over each other's shape."""
+    layer = li.TextVectorization(vocabulary=["a", "b"])  # as long as a batch's longest text
+    model = li.Sequential([li.Input((1,), dtype="string"), layer])
+    texts = np.array([["a b a"]] * 2 + [["b"]] * 2, object)
+    assert model.predict(texts).tolist() == [[2, 3, 2]] * 2 + [[3, 0, 0]] * 2
+    for some in (texts, texts[::-1]):
+        with pytest.raises(li.InputError, match="output 'text_vec.*': found batches of shapes .* batch_size=4"):
+            model.predict(some, batch_size=2, threads=threads)
