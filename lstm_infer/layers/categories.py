@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Layer
+from .core import join_given_mask
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
@@ -37,6 +38,10 @@ class Categorical(Layer):
 
     def output_dtype(self, inputs):
         return np.dtype(np.int64) if self.output_mode == "int" else self.dtype
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        outputs, own = super().run(inputs, carried_mask, context, mask=mask, **kwargs)
+        return outputs, join_given_mask(own, carried_mask, context) if self.per_timestep else own
 
     def encoded_shape(self, input_shape, depth):
         """Return the shape of what `encode` makes of inputs of a shape."""
