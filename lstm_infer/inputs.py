@@ -111,7 +111,7 @@ def cast(value, tensor):
 
 def blank(shape, dtype):
     """Return an array of zeros, or of empty texts."""
-    return np.full(shape, b"", dtype) if dtype == object else np.zeros(shape, dtype)
+    return np.full(shape, b"", dtype) if np.dtype(dtype).kind == "O" else np.zeros(shape, dtype)
 
 
 def check_shape(array, name, expected):
