@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -700,6 +701,19 @@ def test_half_closed_connections_are_answered(server, tagger):
         found = json.loads(answer[answer.rindex(b"\r\n\r\n") :])["outputs"][0]["data"]
         assert (np.float32(found) == tagger.predict(x).ravel()).all()
     assert talk(server, whole[:-1], ends=True) == b""
+
+
+def test_rubbish_after_requests_waits_for_their_answers(server, tagger):
+    x = x_of(3)
+    item = {"name": "x", "datatype": "FP32", "shape": [1, 3, 4], "data": x.ravel().tolist()}
+    body = json.dumps({"inputs": [item]}).encode()
+    whole = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    for rubbish, status in ((b"rubbish\r\n\r\n", b"400"), (b"GET /" + b"x" * 200_000, b"431")):
+        for number, ends in ((1, False), (3, False), (3, True)):
+            answer = talk(server, whole * number + rubbish, ends=ends)
+            found = re.findall(rb"HTTP/1.1 (\d+)", answer)
+            assert found == [b"200"] * number + [status]
+    assert not [line for line in server.lines if "traceback" in line]
 
 
 def test_connections_are_limited(folder):
