@@ -164,6 +164,11 @@ def make_websocket_protocol(patience):
     """Return the protocol of WebSockets; `patience` as in `make_protocol`."""
 
     class Stream(watch_reading(need("uvicorn.protocols.websockets.auto").AutoWebSocketsProtocol, patience)):
+        async def send(self, message):
+            await super().send(message)
+            if isinstance(message, dict) and message["type"] == "websocket.http.response.body":
+                self.handshake_complete = True  # uvicorn would log an error: a refusal is no handshake to it
+
         def handle_ping(self, *event):
             if not self.is_paused:
                 super().handle_ping(*event)
