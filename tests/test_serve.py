@@ -982,6 +982,11 @@ def test_the_load_test(server, folder, tmp_path, capsys):
     with pytest.raises(SystemExit, match="status 404"):
         loadtest.main([server.url, "nobody"])
     assert loadtest.main(["http://127.0.0.1:9", "tagger"]) == 2
+    with pytest.raises(SystemExit, match="expected http"):
+        loadtest.main([server.url.replace("http:", "https:"), "tagger"])
+    with pytest.raises(SystemExit, match="the server's has"):
+        loadtest.main([server.url, "tagger", "--check", str(folder / "digits.keras")])
+    assert loadtest.main([server.url, "tagger", "--check", str(folder / "broken.h5")]) == 2
 
 
 def test_the_benchmark_measures_over_http(server):
