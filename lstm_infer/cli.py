@@ -30,7 +30,7 @@ EXAMPLES = {
     ],
     "bench": ["lstm-infer bench model.h5 --threads 1", "lstm-infer bench model.h5 --timesteps 24 --json measured.json"],
     "warmup": ["lstm-infer warmup", "LSTM_INFER_CACHE_DIR=/opt/kernels lstm-infer warmup model.h5"],
-    "serve": ["lstm-infer serve model.h5", "lstm-infer serve models --host 0.0.0.0 --port 8080 --snapshot sessions"],
+    "serve": ["lstm-infer serve model.h5", "lstm-infer serve models --host 0.0.0.0 --port 8080 --snapshots sessions"],
     "completion": [
         "source <(lstm-infer completion bash)",
         "lstm-infer completion fish > ~/.config/fish/completions/lstm-infer.fish",

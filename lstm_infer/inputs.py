@@ -79,7 +79,7 @@ def _one_input(tensor, x):
     if len({row.shape[1:] for row in rows}) > 1:
         raise InputError(f"input '{tensor.name}': found rows of shapes {[r.shape for r in rows[:4]]}...")
     lengths = np.array([len(row) for row in rows])
-    padded = np.zeros((len(rows), tensor.shape[1] or lengths.max(), *rows[0].shape[1:]), np.result_type(*rows))
+    padded = blank((len(rows), tensor.shape[1] or lengths.max(), *rows[0].shape[1:]), np.result_type(*rows))
     if lengths.max() > padded.shape[1]:
         raise InputError(f"input '{tensor.name}': found {lengths.max()} timesteps, expected at most {padded.shape[1]}")
     for row, target in zip(rows, padded, strict=True):
@@ -107,6 +107,11 @@ def cast(value, tensor):
     if array.dtype.kind not in "biuf":
         raise InputError(f"input '{tensor.name}': found data of type {array.dtype}, expected {tensor.dtype}")
     return np.ascontiguousarray(array, tensor.dtype)
+
+
+def blank(shape, dtype):
+    """Return an array of zeros, or of empty texts."""
+    return np.full(shape, b"", dtype) if np.dtype(dtype).kind == "O" else np.zeros(shape, dtype)
 
 
 def check_shape(array, name, expected):

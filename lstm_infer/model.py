@@ -309,7 +309,7 @@ class Model(Layer):
 
     def _empty(self, values, masks):
         """The result for no rows: that of one row of zeros, without the row."""
-        values = [np.full((1, *v.shape[1:]), b"" if v.dtype == object else 0, v.dtype) for v in values]
+        values = [doors.blank((1, *v.shape[1:]), v.dtype) for v in values]
         masks = [None if m is None else np.ones((1, *m.shape[1:]), bool) for m in masks]
         outputs, _ = self.graph.run(values, masks, Context(carries=lambda layer: False))
         return pack_like(self.output, [array[:0] for array in outputs])

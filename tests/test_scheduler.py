@@ -34,6 +34,13 @@ def branches():
     return filled(li.Model({"x": x, "w": weight}, {"all": li.Add()([a, b]), "w": li.Dense(2)(weight), "last": last}))
 
 
+def texts():
+    words = li.Input((None,), dtype="string")
+    numbers = li.StringLookup(vocabulary=["a", "b", "c"])(words)
+    again = li.StringLookup(vocabulary=["a", "b", "c"], invert=True)(numbers)
+    return filled(li.Model(words, [li.LSTM(5)(li.Embedding(5, 3)(numbers)), again]))
+
+
 CONTINUOUS = {
     "lstm": lambda: line(li.LSTM(33), li.Dense(4, "softmax")),
     "sequences": lambda: line(li.GRU(20, return_sequences=True), li.SimpleRNN(7, return_sequences=True), li.Dense(3)),
@@ -42,6 +49,7 @@ CONTINUOUS = {
         li.Sequential([li.Input((None,), dtype="int32"), li.Embedding(11, 4, mask_zero=True), li.LSTM(8)])
     ),
     "branches": branches,
+    "texts": texts,
 }
 DYNAMIC = {
     "bidirectional": lambda: line(li.Bidirectional(li.LSTM(6))),
@@ -53,6 +61,8 @@ DYNAMIC = {
 def data(model, rows, timesteps):
     if len(model.inputs) > 1:
         return {"x": RANDOM.normal(size=(rows, timesteps, 5)), "w": RANDOM.normal(size=(rows, 3))}
+    if model.inputs[0].dtype == object:
+        return np.array(["a", "b", "c", "d", ""], object)[RANDOM.integers(0, 5, (rows, timesteps))]
     if model.inputs[0].dtype.kind == "i":
         return RANDOM.integers(0, 11, (rows, timesteps))
     return RANDOM.normal(size=(rows, timesteps, 5))
@@ -61,6 +71,8 @@ def data(model, rows, timesteps):
 def same(found, expected):
     if isinstance(expected, dict):
         return set(found) == set(expected) and all(same(found[name], expected[name]) for name in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
     return found.shape == expected.shape and found.dtype == expected.dtype and (found == expected).all()
 
 

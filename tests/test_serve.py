@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -424,6 +425,7 @@ def test_streams_at_once(server, tagger):
 
 
 def test_websocket(server, tagger):
+    from websockets.exceptions import InvalidStatus
     from websockets.sync.client import connect
 
     x, url = x_of(6), f"ws://127.0.0.1:{server.port}/stream"
@@ -438,9 +440,15 @@ def test_websocket(server, tagger):
             assert "no JSON" in json.loads(one.recv())["error"]
             other.send(b"123")
             assert "3 bytes" in json.loads(other.recv())["error"]
-    for name in ("nobody", "digits"):
-        with pytest.raises(Exception, match="403"), connect(f"{url}/{name}") as one:
-            one.recv()
+    for name, status, reason in (
+        ("nobody", 404, b"no model"), ("digits", 400, b"has no streams"), ("tagger/versions/7", 404, b"no version"),
+        ("tagger/nowhere", 404, b"not here"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidStatus) as refused, connect(f"{url}/{name}"):
+            pass
+        assert refused.value.response.status_code == status
+        assert reason in (refused.value.response.body or reason)  # older clients do not read it
+    assert not [line for line in server.lines if "handshake" in line["event"]]
 
 
 # ---------------------------------------------------------------- TensorFlow Serving
@@ -702,6 +710,19 @@ def test_half_closed_connections_are_answered(server, tagger):
     assert talk(server, whole[:-1], ends=True) == b""
 
 
+def test_rubbish_after_requests_waits_for_their_answers(server, tagger):
+    x = x_of(3)
+    item = {"name": "x", "datatype": "FP32", "shape": [1, 3, 4], "data": x.ravel().tolist()}
+    body = json.dumps({"inputs": [item]}).encode()
+    whole = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    for rubbish, status in ((b"rubbish\r\n\r\n", b"400"), (b"GET /" + b"x" * 200_000, b"431")):
+        for number, ends in ((1, False), (3, False), (3, True)):
+            answer = talk(server, whole * number + rubbish, ends=ends)
+            found = re.findall(rb"HTTP/1.1 (\d+)", answer)
+            assert found == [b"200"] * number + [status]
+    assert not [line for line in server.lines if "traceback" in line]
+
+
 def test_connections_are_limited(folder):
     with running(folder / "tagger" / "2" / "model.keras", "--connections", "3") as server:
         with contextlib.ExitStack() as stack:
@@ -713,7 +734,7 @@ def test_connections_are_limited(folder):
             assert httpx.get(f"{server.url}/v2/health/live").status_code == 200
             from websockets.sync.client import connect
 
-            with pytest.raises(Exception, match="403"), connect(f"ws://127.0.0.1:{server.port}/stream/model"):
+            with pytest.raises(Exception, match="503"), connect(f"ws://127.0.0.1:{server.port}/stream/model"):
                 pass
         until = time.monotonic() + 30
         while httpx.get(f"{server.url}/v2").status_code != 200 and time.monotonic() < until:
@@ -793,7 +814,7 @@ def test_tokens(folder, tmp_path):
         assert answer.status_code == 200
         from websockets.sync.client import connect
 
-        with pytest.raises(Exception, match="403"), connect(f"ws://127.0.0.1:{server.port}/stream/digits"):
+        with pytest.raises(Exception, match="401"), connect(f"ws://127.0.0.1:{server.port}/stream/digits"):
             pass
         assert server.stop(signal.SIGINT) == 0
 
@@ -961,6 +982,11 @@ def test_the_load_test(server, folder, tmp_path, capsys):
     with pytest.raises(SystemExit, match="status 404"):
         loadtest.main([server.url, "nobody"])
     assert loadtest.main(["http://127.0.0.1:9", "tagger"]) == 2
+    with pytest.raises(SystemExit, match="expected http"):
+        loadtest.main([server.url.replace("http:", "https:"), "tagger"])
+    with pytest.raises(SystemExit, match="the server's has"):
+        loadtest.main([server.url, "tagger", "--check", str(folder / "digits.keras")])
+    assert loadtest.main([server.url, "tagger", "--check", str(folder / "broken.h5")]) == 2
 
 
 def test_the_benchmark_measures_over_http(server):

@@ -260,12 +260,20 @@ def test_versions_are_numbers(tmp_path):
     assert given.all() == ["1", "9", "10"] and list(given.failed().values()) == ["4", "30"]
 
 
-def test_texts_at_every_timestep_are_refused():
+def test_texts_at_every_timestep_are_served(tmp_path, monkeypatch):
     lookup = li.StringLookup(vocabulary=["a"])
     texts = li.Sequential([li.Input((None,), dtype="string"), lookup, li.Embedding(3, 2), li.LSTM(3)])
-    with pytest.raises(InputError, match="texts at every timestep"):
-        served._refuse_texts_in_steps(texts)
-    served._refuse_texts_in_steps(li.Sequential([li.Input((None, 2)), li.LSTM(3)]))
+    texts.set_weights([np.ones(shape) for layer in texts.layers for shape in layer.expected_shapes.values()])
+    monkeypatch.setattr(served, "load_model", lambda *given, **options: texts)
+    at_work = served.Served("texts", "1", files.Source(tmp_path, None, ()), Settings())
+    try:
+        x = np.array([["a", "", "b"]], object)
+        assert at_work.scheduler.mode == "continuous"
+        assert (at_work.scheduler.submit(x).result() == texts.predict(x)).all()
+        pieces = [at_work.streams.submit("one", x[0, t : t + 1], starts=t == 0).result() for t in range(3)]
+        assert (pieces[-1] == texts.predict(x)[0]).all()
+    finally:
+        at_work.close()
 
 
 def test_lines_of_requests_are_written_together_and_in_order():

@@ -438,3 +438,17 @@ def test_a_file_without_states_is_no_session(model, tmp_path):
     np.savez(tmp_path / "empty.npz")
     with pytest.raises(InputError, match="no arrays"):
         session.load(tmp_path / "empty.npz")
+
+
+def test_texts_are_stepped_and_ragged():
+    layers = [li.StringLookup(vocabulary=["a", "b"]), li.Embedding(4, 3), li.LSTM(4)]
+    model = filled(li.Sequential([li.Input((None,), dtype="string"), *layers]))
+    rows = [np.array(["a", "b", "?", "a"], object), np.array(["b", "a"], object)]
+    expected = [model.predict(row[None])[0] for row in rows]
+    pool = li.SessionPool(model, capacity=4)
+    for t in range(4):
+        stepped = pool.step({"one": rows[0][t]})["one"]
+    assert (stepped == expected[0]).all()
+    found = pool.predict_many({"two": rows[0], "three": rows[1]})
+    assert (found["two"] == expected[0]).all() and (found["three"] == expected[1]).all()
+    assert (model.predict(rows) == expected).all()

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from .base import Layer
+from .core import join_given_mask
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -40,6 +41,10 @@ class Categorical(Layer):
         if self.policy in WHOLE:
             return np.dtype(self.policy)
         return np.dtype(np.int64) if self.output_mode == "int" else self.dtype
+
+    def run(self, inputs, carried_mask, context, mask=None, **kwargs):
+        outputs, own = super().run(inputs, carried_mask, context, mask=mask, **kwargs)
+        return outputs, join_given_mask(own, carried_mask, context) if self.per_timestep else own
 
     def encoded_shape(self, input_shape, depth):
         """Return the shape of what `encode` makes of inputs of a shape."""

@@ -40,7 +40,7 @@ def make_protocol(patience, most):
     tells = hasattr(base, "on_message_begin")  # httptools; h11 has limits itself
 
     class Connection(base):
-        _seen = _timer = None
+        _seen = _timer = _last_words = None
         _is_begun, _is_refused, _is_half, _is_long, _unread = True, False, False, False, 0
 
         def connection_made(self, transport):
@@ -65,7 +65,9 @@ def make_protocol(patience, most):
 
         def eof_received(self):
             cycle = self.cycle
-            if self._is_refused or cycle is None or cycle.response_complete or cycle.more_body:
+            if self._is_refused and self._last_words is None:
+                return None
+            if cycle is None or cycle.response_complete or cycle.more_body:
                 return None
             self._is_half = True
             self._timer.cancel()
@@ -74,7 +76,11 @@ def make_protocol(patience, most):
 
         def on_response_complete(self):
             super().on_response_complete()
-            if self._is_half and self.cycle.response_complete:
+            if not self.cycle.response_complete:
+                return
+            if self._last_words is not None:
+                self._say(*self._last_words)
+            elif self._is_half:
                 self._timer.cancel()  # it has its answer, and may take its time to read it
                 self.transport.close()
 
@@ -105,12 +111,22 @@ def make_protocol(patience, most):
                 return
             self._is_refused = True
             cycle = self.cycle
-            if cycle is not None and cycle.response_started and not cycle.response_complete:
+            if cycle is None or cycle.response_complete:
+                self._say(status, reason)
+            elif not cycle.more_body:
+                self._last_words = status, reason  # when the requests before it have their answers
+            elif cycle.response_started or getattr(self, "pipeline", None):
                 self.transport.abort()  # an answer is on its way: another one cannot be put into it
-                return
-            if cycle is not None:
+            else:
                 cycle.disconnected = True
                 cycle.message_event.set()
+                self._say(status, reason)
+
+        def _say(self, status, reason):
+            """Answer, and end."""
+            self._last_words = None
+            if self.transport.is_closing():
+                return
             self.transport.write(_answer(status, reason))
             self._timer.cancel()
             if self.transport.can_write_eof():
@@ -148,6 +164,11 @@ def make_websocket_protocol(patience):
     """Return the protocol of WebSockets; `patience` as in `make_protocol`."""
 
     class Stream(watch_reading(need("uvicorn.protocols.websockets.auto").AutoWebSocketsProtocol, patience)):
+        async def send(self, message):
+            await super().send(message)
+            if isinstance(message, dict) and message["type"] == "websocket.http.response.body":
+                self.handshake_complete = True  # uvicorn would log an error: a refusal is no handshake to it
+
         def handle_ping(self, *event):
             if not self.is_paused:
                 super().handle_ping(*event)

@@ -1,7 +1,6 @@
 """What every request passes: a name of its own, the token, a line in the log; and whatever fails becomes an answer."""
 
 import hmac
-import json
 import logging
 import random
 import re
@@ -9,6 +8,7 @@ import time
 
 from .connection import CROWDED
 from .lines import REQUEST
+from .replies import json_reply, refuse_socket
 
 log = logging.getLogger("lstm_infer.serve")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
@@ -49,16 +49,18 @@ class Door:
 
         async def send_named(message):
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"].endswith("http.response.start"):  # of a request, or of a WebSocket that is refused
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
             await send(message)
 
         is_open = scope["path"] in OPEN
         if scope["state"].get(CROWDED) and not is_open:
-            await _refuse(scope, send_named, 503, FULL, 1013, (b"retry-after", b"1"))
+            await _refuse(scope, send_named, 503, FULL, 1013, {"retry-after": "1"})
         elif not is_open and not self._is_allowed(headers):
-            await _refuse(scope, send_named, 401, STRANGER, 1008, (b"www-authenticate", b"Bearer"))
+            await _refuse(scope, send_named, 401, STRANGER, 1008, {"www-authenticate": "Bearer"})
         else:
             await self._app(scope, receive, send_named)
         if scope["type"] == "http":
@@ -77,15 +79,11 @@ class Door:
         return hmac.compare_digest(kind.lower() + b" " + rest.strip(), self._expected)
 
 
-async def _refuse(scope, send, status, reason, code, header):
+async def _refuse(scope, send, status, reason, code, headers):
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": code, "reason": reason})
-        return
-    body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), header, (b"connection", b"close")]
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        await refuse_socket(scope, send, status, reason, code, headers)
+    else:
+        await json_reply({"error": reason}, status, {**headers, "connection": "close"}).send(send)
 
 
 def _protocol(path):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arguments import positive, seconds
+from ..errors import LSTMInferError
 from .callers import closed_loop, one, open_loop, rude, stream
 from .client import Connections
 from .plan import make_plan
@@ -105,7 +106,7 @@ def main(arguments=None):
         options.clients = 1
     try:
         tally = run_loop(run(options, lambda line: print(line, flush=True)))
-    except OSError as error:
+    except (OSError, LSTMInferError) as error:
         print(f"{options.url}: {error}", file=sys.stderr)
         return 2
     if options.json:

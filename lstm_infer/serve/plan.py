@@ -54,6 +54,8 @@ def decode(headers, body):
 async def make_plan(options, random):
     """Ask the server what its model takes, and make the requests."""
     url = urlsplit(options.url if "//" in options.url else f"//{options.url}")
+    if url.scheme not in ("", "http"):
+        raise SystemExit(f"{options.url}: found {url.scheme}, expected http")
     host, port = url.hostname, url.port or 80
     connections = Connections(host, port)
     head = f"GET /v2/models/{options.model} HTTP/1.1\r\nhost: {host}:{port}\r\n".encode()
@@ -70,6 +72,9 @@ async def make_plan(options, random):
         from ..loading import load_model
 
         local = load_model(options.check)
+        found, expected = local.inputs[0].shape[1:], tuple(None if n < 0 else n for n in described[0]["shape"][1:])
+        if len(local.inputs) > 1 or found != expected:
+            raise SystemExit(f"{options.check}: found a model of inputs {found}, the server's has {expected}")
     plan = Plan(host, port, options.model, described[0]["name"], tuple(abs(n) for n in features), [], local)
     lengths = np.minimum(random.geometric(1 / options.mean, SEQUENCES), options.longest)
     for length in lengths if timesteps < 0 else [timesteps] * SEQUENCES:

@@ -83,11 +83,24 @@ class Endpoint:
 
 async def no_route(scope, receive, send):
     """Answer a path that leads nowhere."""
+    reason = f"{_found(scope)}, which is not here (see /docs)"
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        await refuse_socket(scope, send, 404, reason)
     else:
-        await json_reply({"error": f"{_found(scope)}, which is not here (see /docs)"}, 404).send(send)
+        await json_reply({"error": reason}, 404).send(send)
+
+
+async def refuse_socket(scope, send, status, reason, code=1008, headers=None):
+    """Refuse a WebSocket that has not opened: as a request, or by a code where the server knows no other way."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": code, "reason": reason[:120]})
+        return
+
+    async def send_to_socket(message):
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await json_reply({"error": reason}, status, headers).send(send_to_socket)
 
 
 def _found(scope):
-    return f"found {scope['method']} {scope['path']:.200}"
+    return f"found {scope.get('method', 'WEBSOCKET')} {scope['path']:.200}"

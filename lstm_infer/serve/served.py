@@ -2,9 +2,8 @@
 
 import logging
 
-import numpy as np
-
 from ..errors import InputError
+from ..inputs import blank
 from ..loading import load_model
 from .scheduler import Scheduler
 from .streams import Streams
@@ -29,7 +28,6 @@ class Served:
         self.name, self.version, self.source = name, version, source
         self.model = load_model(source.path, weights=source.weights, threads=settings.threads)
         self.model.check_ready()
-        _refuse_texts_in_steps(self.model)
         self.streams = None
         self.scheduler = Scheduler(self.model, settings.rows, settings.queue, settings.threads)
         try:
@@ -46,11 +44,7 @@ class Served:
         """Compute a few zeros in every way a caller may, so that the first one does not wait for the compiler."""
         for rows, timesteps in ((1, 1), (1, 2), (20, 3)):
             x = [
-                np.full(
-                    (rows, *(timesteps if n is None else n for n in tensor.shape[1:])),
-                    b"" if tensor.dtype == object else 0,
-                    tensor.dtype,
-                )  # fmt: skip
+                blank((rows, *(timesteps if n is None else n for n in tensor.shape[1:])), tensor.dtype)
                 for tensor in self.model.inputs
             ]
             try:
@@ -65,13 +59,3 @@ class Served:
         self.scheduler.close()
         if self.streams is not None:
             self.streams.close()
-
-
-def _refuse_texts_in_steps(model):
-    """Refuse a model that takes a text at every timestep: rows are joined byte by byte, which texts are not."""
-    if any(tensor.dtype == object for tensor in [*model.inputs, *model.outputs]):
-        try:
-            model.step_plan  # noqa: B018
-        except InputError:
-            return
-        raise InputError(f"model '{model.name}': found texts at every timestep, expected numbers to serve it")

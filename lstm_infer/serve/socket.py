@@ -16,6 +16,7 @@ from .failures import Failure, as_failure
 from .inference import output_names
 from .notation import dump, load
 from .numbers import TEXT, as_array, texts_for_json
+from .replies import refuse_socket
 from .requests import ClosedError
 from .settings import need
 
@@ -33,7 +34,7 @@ async def stream(repository, settings, metrics, websocket):
         if served.streams is None:
             raise Failure(400, f"model '{served.name}' has no streams: {served.scheduler.reason}")
     except Failure as failure:
-        await websocket.close(WRONG, failure.reason[:120])
+        await refuse_socket(websocket.scope, websocket.send, failure.status, failure.reason, WRONG)
         return
     await websocket.accept()
     metrics.stream(1)

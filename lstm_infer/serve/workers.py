@@ -6,6 +6,7 @@ from math import ceil, inf
 import numpy as np
 
 from ..errors import InputError
+from ..inputs import blank
 from ..kernels import rows
 from ..kernels.address import address_of
 from ..layers.structure import flatten
@@ -135,11 +136,21 @@ class Continuous:
                 values.append(np.stack([row.request.values[number][row.index] for row in live]))
                 continue
             example = live[0].request.values[number]
+            if example.dtype == object:  # texts, which are not copied byte by byte
+                values.append(self._texts(live, number, slots, counts, timesteps))
+                continue
             batch = np.empty((len(live), timesteps, *example.shape[2:]), example.dtype)
             size = batch[0, 0].nbytes
             self._gather(self._reads[number], slots, self._done, counts, size, timesteps, address_of(batch))
             values.append(batch)
         return values
+
+    def _texts(self, live, number, slots, counts, timesteps):
+        """Return the next texts of all rows as the values of a batch."""
+        batch = blank((len(live), timesteps, *live[0].request.values[number].shape[2:]), np.dtype(object))
+        for n, (row, count, done) in enumerate(zip(live, counts, self._done[slots], strict=True)):
+            batch[n, :count] = row.request.values[number][row.index, done : done + count]
+        return batch
 
     def _keep(self, slots, counts, timesteps, outputs):
         """Keep the answers that are there for every timestep."""
@@ -150,9 +161,18 @@ class Continuous:
                 row = self._rows[slot]
                 kept = row.output(number, (row.request.timesteps, *y.shape[2:]), y.dtype)
                 self._writes[number, slot] = address_of(kept) + row.index * kept.strides[0]
+            if y.dtype == object:
+                self._keep_texts(number, slots, counts, y)
+                continue
             y = np.ascontiguousarray(y)
             size = y[0, 0].nbytes
             self._scatter(self._writes[number], slots, self._done, counts, size, timesteps, address_of(y))
+
+    def _keep_texts(self, number, slots, counts, y):
+        for n, (slot, count, done) in enumerate(zip(slots.tolist(), counts, self._done[slots], strict=True)):
+            row = self._rows[slot]
+            kept = row.request.output(number, (row.request.timesteps, *y.shape[2:]), y.dtype)
+            kept[row.index, done : done + count] = y[n, :count]
 
     def _keep_last(self, ended, places, outputs):
         """Keep the answers of rows that have ended, of which there is one each."""

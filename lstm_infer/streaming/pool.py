@@ -390,7 +390,7 @@ def _pad(rows, timesteps):
     """Return rows of different length as one array."""
     if all(len(row) == timesteps for row in rows):
         return np.stack(rows)
-    batch = np.zeros((len(rows), timesteps, *rows[0].shape[1:]), rows[0].dtype)
+    batch = doors.blank((len(rows), timesteps, *rows[0].shape[1:]), rows[0].dtype)
     for target, row in zip(batch, rows, strict=True):
         target[: len(row)] = row
     return batch

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..chains import line_of
 from ..errors import InputError
+from ..inputs import blank
 from ..layers.base import Context, watch
 from ..layers.pooled import PooledLine, is_fused
 
@@ -109,7 +110,7 @@ class Rows:
 
     def _makes_masks(self, layers):
         [tensor] = self.model.graph.inputs
-        x = np.zeros((1, 1, *(n or 1 for n in tensor.shape[2:])), tensor.dtype)
+        x = blank((1, 1, *(n or 1 for n in tensor.shape[2:])), tensor.dtype)
         for layer in layers:
             x, mask = layer.run(x, None, Context(carries=lambda layer: False))
             if mask is not None:
