@@ -4,7 +4,7 @@ import inspect
 from collections import deque
 from typing import NamedTuple
 
-from .errors import InputError, LoadError, UnsupportedLayerError
+from .errors import MAY_BE_PLAIN, InputError, LoadError, UnsupportedLayerError
 from .layers import LAYERS, InputLayer, Lambda, Layer, recorded
 from .layers.activations import UnknownActivation
 from .layers.structure import flatten, map_structure
@@ -297,6 +297,8 @@ def _what_is_missing(spec):
         return f"there is no such function here; give it as custom_objects={{{spec.class_name!r}: function}}"
     if spec.class_name == "Lambda":
         return f"code in a file is never executed; give the function as custom_objects={{{spec.name!r}: function}}"
+    if isinstance(spec.config.get("layers"), list):
+        return f"a model of its own class, {MAY_BE_PLAIN.format(spec.class_name)}"
     return f"there is no such layer here; give it as custom_objects={{{spec.class_name!r}: layer class or function}}"
 
 
