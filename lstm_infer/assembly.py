@@ -95,6 +95,8 @@ class Assembly:
         given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
         if given is not None and not isinstance(given, type):
             return given if isinstance(given, Layer) else self._of_function(given, spec)
+        if given in (Model, Sequential):
+            raise _Missing("the file does not list its layers, so that li.Model cannot stand for it")
         if given is None and spec.class_name not in LAYERS:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}

@@ -141,6 +141,12 @@ def test_a_model_of_its_own_class_is_not_believed_to_be_plain(file):
     assert not found["loads"] and found["model"]["class_name"] == "Trainer" and found["problems"] == []
 
 
+def test_a_layer_is_no_model_because_the_user_says_so():
+    path = GOLDEN / "lambdas" / "attention.keras"
+    with pytest.raises(li.UnsupportedLayerError, match=r"\(WeightedSum\): the file does not list its layers"):
+        li.load_model(path, custom_objects={"WeightedSum": li.Model, "steep": np.tanh})
+
+
 def test_the_arguments_of_a_custom_layer_are_shown():
     (row,) = [row for row in li.inspect(GOLDEN / "lambdas" / "attention.keras")["unsupported"] if row["arguments"]]
     assert row["layer"] and row["arguments"] == {"factor": "0.5"}
