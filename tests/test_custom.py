@@ -150,3 +150,26 @@ def test_a_layer_is_no_model_because_the_user_says_so():
 def test_the_arguments_of_a_custom_layer_are_shown():
     (row,) = [row for row in li.inspect(GOLDEN / "lambdas" / "attention.keras")["unsupported"] if row["arguments"]]
     assert row["layer"] and row["arguments"] == {"factor": "0.5"}
+
+
+def test_a_layer_with_weights_is_tried_without_them():
+    """Whose compute_output_shape() is left out: `call` is tried on zeros before the weights are read."""
+
+    class WeightedSum(li.Layer):
+        def __init__(self, factor, **config):
+            super().__init__(**config)
+            self.factor = factor
+
+        def weight_shapes(self, input_shape):
+            return {"vector": (input_shape[-1],)}
+
+        def call(self, inputs):
+            scores = np.exp((inputs * self.weights["vector"]).sum(-1, keepdims=True) * self.factor)
+            return (inputs * scores / scores.sum(1, keepdims=True)).sum(1)
+
+    path = GOLDEN / "lambdas" / "attention.keras"
+    model = li.load_model(path, custom_objects={"WeightedSum": WeightedSum, "steep": lambda x: np.tanh(3 * x)})
+    with np.load(path.with_suffix(".npz")) as golden:
+        assert [found for found in verify(model, golden) if not found.agrees] == []
+    layer = WeightedSum(1.0)
+    assert layer(li.Input((None, 3))).shape == (None, 3) and layer.weights == {}

@@ -12,7 +12,7 @@ PICKLE0 = re.compile(rb"\(dp|\(lp|\(ilp|c[a-z_.]+\n\w+\n")  # the text forms of 
 ONNX_START = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")  # ir_version, then another field
 
 WITH_TF_KERAS = """; convert it where tf_keras is installed:
-    model = tf_keras.models.load_model({name!r})  # not if model.export() or tf.saved_model made it: they keep no Keras model
+    model = tf_keras.models.load_model({name!r})  # not if export() or tf.saved_model made it: they keep none
     model.save("model.h5")"""
 WITH_THE_CODE = """; convert it where tf_keras and the code that builds the model are:
     model.load_weights({stem!r})
