@@ -309,7 +309,7 @@ def layer_section():
         f"{len(loads)} of the {len(rows)} classes of `keras.layers` load: of Keras {versions['keras']['version']} (3)",
         f"and tf_keras {versions['tf_keras']['version']} (2). Others can be supplied as `custom_objects`.",
         'A model of a class of its own loads where its file has its layers and `custom_objects={"TheClass": li.Model}`',
-        "says that they are all it computes with ([more](custom_layers.md)); one whose layers are made in code is refused.",
+        "says that they are all it computes with ([more](custom_layers.md)); one whose layers are code is refused.",
         "",
         *table(["class", "Keras", "here"], [[name, marks, what] for name, marks, what in rows]),
         "",
