@@ -4,7 +4,7 @@ import inspect
 from collections import deque
 from typing import NamedTuple
 
-from .errors import InputError, LoadError, UnsupportedLayerError
+from .errors import MAY_BE_PLAIN, InputError, LoadError, UnsupportedLayerError
 from .layers import LAYERS, InputLayer, Lambda, Layer, recorded
 from .layers.activations import UnknownActivation
 from .layers.structure import flatten, map_structure
@@ -95,6 +95,8 @@ class Assembly:
         given = next((self.custom[n] for n in self._names(spec) if n in self.custom), None)
         if given is not None and not isinstance(given, type):
             return given if isinstance(given, Layer) else self._of_function(given, spec)
+        if given in (Model, Sequential):
+            raise _Missing("the file does not list its layers, so that li.Model cannot stand for it")
         if given is None and spec.class_name not in LAYERS:
             raise _Missing(_what_is_missing(spec))
         config = {word: self._function(word, value) for word, value in spec.config.items()}
@@ -297,6 +299,8 @@ def _what_is_missing(spec):
         return f"there is no such function here; give it as custom_objects={{{spec.class_name!r}: function}}"
     if spec.class_name == "Lambda":
         return f"code in a file is never executed; give the function as custom_objects={{{spec.name!r}: function}}"
+    if isinstance(spec.config.get("layers"), list):
+        return f"a model of its own class, {MAY_BE_PLAIN.format(spec.class_name)}"
     return f"there is no such layer here; give it as custom_objects={{{spec.class_name!r}: layer class or function}}"
 
 

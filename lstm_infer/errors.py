@@ -20,6 +20,13 @@ MOST_SHOWN = 4000
 """Characters of a message about a file: what it quotes may be of any length."""
 
 
+MAY_BE_PLAIN = (
+    "whose layers are in the file, but the class may compute more than them; where it does not (where it only has a "
+    "train_step of its own), give custom_objects={{{!r}: li.Model}}"
+)
+"""What is said of a model whose class is somebody's own."""
+
+
 class LoadError(LSTMInferError, ValueError):
     """A file, or what it holds, cannot become a model."""
 

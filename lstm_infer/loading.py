@@ -36,7 +36,8 @@ def load_model(
         A weights file of any Keras.
     custom_objects : dict, optional
         What the file names but cannot contain: functions of arrays, or `Layer` subclasses, by layer name,
-        ``package>Name`` or class name. Code in a file is never executed.
+        ``package>Name`` or class name. Code in a file is never executed. `li.Model` says of a class of models that it
+        computes no more than the layers that the file lists.
     keras_version : str, optional
         Follow the semantics of this Keras instead of the one that the file names.
     dtype : str, optional
@@ -88,7 +89,8 @@ def _assemble(raw, custom_objects, keras_version, dtype, threads):
     if raw.weights is None:
         raise LoadError(f"{raw.source}: found an architecture without weights; name the weights file as weights=")
     with naming(raw.source, "?"):
-        spec = layouts.canonical(raw, keras_version)
+        plain = [name for name, given in (custom_objects or {}).items() if given in (Model, Sequential)]
+        spec = layouts.canonical(raw, keras_version, plain)
     semantics = layouts.semantics(keras_version or raw.keras_version, raw.backend, raw.config)
     model = Assembly(raw.source, custom_objects, dtype, semantics).build(spec)
     model.threads = threads

@@ -91,8 +91,8 @@ class Model(Layer):
 
     @property
     def layers(self):
-        """The layers, in Keras's order; without the operations on masks that Keras 3 records."""
-        return [layer for layer in self._all_layers() if not _is_on_masks(layer)]
+        """The layers, in Keras's order: recorded operations are among them in tf.keras, and not in Keras 3."""
+        return [layer for layer in self._all_layers() if not (self.semantics.masks_in_graph and layer.is_recorded)]
 
     def _all_layers(self):
         return self.graph.layers(self.semantics.masks_in_graph)
@@ -137,7 +137,7 @@ class Model(Layer):
         self._threads = check_threads(number)
 
     def get_layer(self, name=None, index=None):
-        """Return a layer by its name, or by its place in `layers`.
+        """Return a layer by its name (or that of a recorded operation), or by its place in `layers`.
 
         Raises
         ------
@@ -148,10 +148,11 @@ class Model(Layer):
             if index is None or not -len(self.layers) <= index < len(self.layers):
                 raise InputError(f"model '{self.name}' has {len(self.layers)} layers, so none at index {index}")
             return self.layers[index]
-        for layer in self.layers:
+        layers = self._all_layers()
+        for layer in layers:
             if layer.name == name:
                 return layer
-        raise InputError(f"model '{self.name}' has no layer '{name}', only {[layer.name for layer in self.layers]}")
+        raise InputError(f"model '{self.name}' has no layer '{name}', only {[layer.name for layer in layers]}")
 
     def summary(self, print_fn=print):
         """Print a table of the layers: shapes, parameters, and the path each recurrent layer takes.
@@ -529,11 +530,6 @@ def check_threads(number):
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise InputError(f"found threads={number!r}, expected a positive number")
     return int(number)
-
-
-def _is_on_masks(layer):
-    """Whether a layer is an operation on masks: one whose results are true or false."""
-    return layer.is_recorded and bool(layer.nodes) and flatten(layer.nodes[0].outputs)[0].dtype == bool
 
 
 class _Whole:

@@ -292,6 +292,8 @@ class ModelSpec:
         None for a Sequential.
     trainable : bool
         Of the model as a whole: it decides the order of arrays in old files.
+    own_class : str or None
+        The class of a model of somebody's own: the object store names its groups after it.
     """
 
     class_name: str
@@ -301,3 +303,4 @@ class ModelSpec:
     inputs: Any = None
     outputs: Any = None
     trainable: bool = True
+    own_class: str | None = None

@@ -1,11 +1,15 @@
-"""The ready functions for Lambda layers, alone and inside models."""
+"""The ready functions for Lambda layers, alone and inside models; models of classes of their own."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lstm_infer as li
 from lstm_infer import custom
+from lstm_infer.verify import verify
 
+GOLDEN = Path(__file__).resolve().parent / "golden"
 X = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
 
 FUNCTIONS = {  # name: ours, the same in float64 NumPy, the output's shape for (None, None, 3)
@@ -107,3 +111,65 @@ def test_steps_end_at_the_last_timestep():
     for t in range(X.shape[1]):
         y_t, state = model.step(X[:, t], state)
         np.testing.assert_array_equal(y_t, model.predict(X[:, : t + 1]))
+
+
+# ---------------------------------------------------------------- models of somebody's own class
+OWN_MODELS = ("keras3_plain.keras", "keras2_plain.h5")
+
+
+@pytest.mark.parametrize("file", OWN_MODELS)
+def test_a_model_of_its_own_class_is_computed_by_its_layers_where_the_user_says_so(file):
+    path = GOLDEN / "subclassed" / file
+    for given in (li.Model, li.Sequential):
+        model = li.load_model(path, custom_objects={"Trainer": given, "Stack": given})
+        with np.load(path.with_suffix(".npz")) as golden:
+            assert [found for found in verify(model, golden) if not found.agrees] == []
+    assert [layer.name for layer in model.layers[1:]] == ["encoder", "head"]
+    assert type(model.layers[2]) is li.Sequential and type(model) is li.Model
+
+
+@pytest.mark.parametrize("file", OWN_MODELS)
+def test_a_model_of_its_own_class_is_not_believed_to_be_plain(file):
+    path = GOLDEN / "subclassed" / file
+    with pytest.raises(li.UnsupportedLayerError, match=r"custom_objects=\{'Trainer': li.Model\}"):
+        li.load_model(path)
+    with pytest.raises(li.UnsupportedLayerError, match=r"'head' \(Stack\): .* custom_objects=\{'Stack': li.Model\}$"):
+        li.load_model(path, custom_objects={"Trainer": li.Model})
+    found = li.inspect(path)
+    rows = {row["layer"]: (row["keys"][-1], row["suggestion"]) for row in found["unsupported"]}
+    assert rows == {"whole": ("Trainer", "li.Model"), "head": ("Stack", "li.Model")}
+    assert not found["loads"] and found["model"]["class_name"] == "Trainer" and found["problems"] == []
+
+
+def test_a_layer_is_no_model_because_the_user_says_so():
+    path = GOLDEN / "lambdas" / "attention.keras"
+    with pytest.raises(li.UnsupportedLayerError, match=r"\(WeightedSum\): the file does not list its layers"):
+        li.load_model(path, custom_objects={"WeightedSum": li.Model, "steep": np.tanh})
+
+
+def test_the_arguments_of_a_custom_layer_are_shown():
+    (row,) = [row for row in li.inspect(GOLDEN / "lambdas" / "attention.keras")["unsupported"] if row["arguments"]]
+    assert row["layer"] and row["arguments"] == {"factor": "0.5"}
+
+
+def test_a_layer_with_weights_is_tried_without_them():
+    """Whose compute_output_shape() is left out: `call` is tried on zeros before the weights are read."""
+
+    class WeightedSum(li.Layer):
+        def __init__(self, factor, **config):
+            super().__init__(**config)
+            self.factor = factor
+
+        def weight_shapes(self, input_shape):
+            return {"vector": (input_shape[-1],)}
+
+        def call(self, inputs):
+            scores = np.exp((inputs * self.weights["vector"]).sum(-1, keepdims=True) * self.factor)
+            return (inputs * scores / scores.sum(1, keepdims=True)).sum(1)
+
+    path = GOLDEN / "lambdas" / "attention.keras"
+    model = li.load_model(path, custom_objects={"WeightedSum": WeightedSum, "steep": lambda x: np.tanh(3 * x)})
+    with np.load(path.with_suffix(".npz")) as golden:
+        assert [found for found in verify(model, golden) if not found.agrees] == []
+    layer = WeightedSum(1.0)
+    assert layer(li.Input((None, 3))).shape == (None, 3) and layer.weights == {}

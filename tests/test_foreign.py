@@ -74,6 +74,13 @@ def test_archives_and_folders(tmp_path):
             li.load_model(folder)
 
 
+def test_a_checkpoint_of_the_other_kind_is_not_restored_silently(tmp_path):
+    """tf.train.Checkpoint restores nothing of what save_weights() wrote, and says so only if asked."""
+    (tmp_path / "cp.index").write_bytes(bytes(9) + TABLE_END)
+    with pytest.raises(li.LoadError, match=r"restore\('cp'\)\.assert_existing_objects_matched\(\)"):
+        li.load_model(tmp_path / "cp.index")
+
+
 # ---------------------------------------------------------------- broken
 def test_cut_files_say_by_how_much():
     with pytest.raises(li.LoadError, match=f"cut short, found 9,000 bytes and expected the {len(MODEL):,}"):

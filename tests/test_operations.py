@@ -3,6 +3,8 @@
 Their numbers against Keras's: test_golden.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -330,3 +332,17 @@ def test_quotients_towards_zero_and_lgamma():
     assert tensorflow("truncatediv", np.array([-7.0, 7.0]), np.array([2.0, 2.0])).tolist() == [-3, 3]
     found = tensorflow("lgamma", np.array([0.0, -2.0, 0.5, np.inf, -np.inf]))
     np.testing.assert_allclose(found, [np.inf, np.inf, np.log(np.pi) / 2, np.inf, np.inf])
+
+
+def test_recorded_operations_are_layers_in_tf_keras_and_not_in_keras_3():
+    """The names that each Keras lists in `model.layers` of these files, those of comparisons too."""
+    golden = Path(__file__).resolve().parent / "golden"
+    shapes, operations = (
+        li.load_model(golden / file) for file in ("keras3_operations_on_shapes.keras", "keras2_tf_operations.h5")
+    )
+    assert [layer.name for layer in shapes.layers] == ["x", "gru"]
+    assert shapes.get_layer("argmax").name == "argmax"
+    assert [layer.name for layer in operations.layers][8:15] == [
+        "tf.math.multiply_2", "tf.math.multiply", "tf.math.greater", "tf.math.greater_1", "tf.stack", "tf.expand_dims",
+        "tf.__operators__.getitem_7",
+    ]  # fmt: skip

@@ -12,10 +12,12 @@ PICKLE0 = re.compile(rb"\(dp|\(lp|\(ilp|c[a-z_.]+\n\w+\n")  # the text forms of 
 ONNX_START = re.compile(rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x32\x3a\x42]")  # ir_version, then another field
 
 WITH_TF_KERAS = """; convert it where tf_keras is installed:
-    model = tf_keras.models.load_model({name!r})  # not if model.export() made it: that keeps no Keras model
+    model = tf_keras.models.load_model({name!r})  # not if export() or tf.saved_model made it: they keep none
     model.save("model.h5")"""
 WITH_THE_CODE = """; convert it where tf_keras and the code that builds the model are:
-    model.load_weights({stem!r})  # or tf.train.Checkpoint(model=model).restore({stem!r})
+    model.load_weights({stem!r})
+    # or, if tf.train.Checkpoint wrote it (restoring the other kind so does nothing, so that one asserts):
+    # tf.train.Checkpoint(model=model).restore({stem!r}).assert_existing_objects_matched()
     model.save("model.h5")"""
 NO_WAY_BACK = "; it cannot become a Keras model again: save the one it was made from"
 PICKLED = """, which runs code when it is opened; convert it where it was made and is trusted:

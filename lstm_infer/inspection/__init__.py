@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import hdf5, layouts, loading
 from ..assembly import ACTIVATION_WORDS, CONTAINS_MISSING, Assembly
-from ..errors import LoadError
+from ..errors import MAY_BE_PLAIN, LoadError
 from ..layers import LAYERS
 from ..layers.structure import flatten
 from ..layouts.semantics import writer
@@ -60,7 +60,8 @@ def inspect(path: Any, weights: Any = None) -> dict:
 
         ``unsupported`` : layers that are not here, with ``reason``, the ``keys`` of ``custom_objects`` that would
         supply each, what the ``code`` of a Lambda tells, a ``suggestion`` where a ready function fits, and the
-        ``calls`` of a function that the model recorded.
+        ``calls`` of a function that the model recorded; of a layer of somebody's own class the ``arguments`` that its
+        config has, as text.
 
         ``problems`` : what is wrong with the file; ``warnings`` : what is strange in its numbers.
 
@@ -121,7 +122,7 @@ def _writer(raw: RawModel) -> dict:
 def _architecture(raw: RawModel, damages: list[str]) -> tuple[dict, dict[int, str]]:
     """The parts about a model and its layers, and the names of its arrays by their handles' ids."""
     try:
-        spec = layouts.canonical(raw)
+        spec = layouts.canonical(raw, plain=(str(raw.config.get("class_name")),))
     except LoadError as error:
         _note(damages, error)
         empty = {"model": _outline(raw.config), "layers": [], "totals": None, "unsupported": [], "loads": False}
@@ -140,11 +141,11 @@ def _architecture(raw: RawModel, damages: list[str]) -> tuple[dict, dict[int, st
     if model is not None:
         ends = {"inputs": [_tensor(t) for t in model.inputs], "outputs": [_tensor(t) for t in flatten(model.outputs)]}
     part = {
-        "model": {"class_name": spec.class_name, "name": spec.name, **ends},
+        "model": {"class_name": spec.own_class or spec.class_name, "name": spec.name, **ends},
         "layers": table,
         "totals": rows.totals(table),
         "unsupported": _unsupported(assembly, spec),
-        "loads": model is not None,
+        "loads": model is not None and spec.own_class is None,
     }
     names = {id(handle): "/".join((*path, name)) for path, own in arrays.items() for name, handle in own.items()}
     return part, names
@@ -190,15 +191,23 @@ def _tensor(tensor: Any) -> dict:
 # ---------------------------------------------------------------- what is missing
 def _unsupported(assembly: Assembly, model: ModelSpec) -> list[dict]:
     found, calls = [], recorded.calls_of(model)
+    if model.own_class:
+        reason = f"a model of its own class, {MAY_BE_PLAIN.format(model.own_class)}"
+        found.append({"layer": model.name, "class_name": model.own_class, "reason": reason, "keys": [model.own_class],
+                      "code": None, "suggestion": "li.Model", "calls": [], "arguments": {}})  # fmt: skip
     for path, spec, reason in assembly.problems:
         if reason == CONTAINS_MISSING:
             continue
         row = {"layer": "/".join(path), "class_name": spec.class_name, "reason": reason,
                "keys": _keys(spec, reason), "code": None, "suggestion": None,
-               "calls": recorded.texts(spec, calls.get(tuple(path), ()))}  # fmt: skip
+               "calls": recorded.texts(spec, calls.get(tuple(path), ())), "arguments": {}}  # fmt: skip
         if spec.class_name == "Lambda":
             row["code"] = lambdas.describe(spec.config)
             row["suggestion"] = lambdas.suggestion(row["code"])
+        elif isinstance(spec.config.get("layers"), list):
+            row["suggestion"] = "li.Model"
+        elif not row["calls"] and (spec.class_name not in LAYERS or spec.registered_name):
+            row["arguments"] = recorded.arguments(spec)
         found.append(row)
     return found
 

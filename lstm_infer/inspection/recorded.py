@@ -12,6 +12,7 @@ from ..spec import Call, LayerSpec, ModelSpec, TensorRef
 
 TENSOR = "·"
 MOST = 8  # numbers of a constant, and calls, that are shown
+OF_EVERY_LAYER = {"name", "trainable", "dtype", "batch_input_shape", "autocast"}
 PREFIXES = {"TFOpLambda": "tf.", "SlicingOpLambda": "tf.", "TensorFlowOpLayer": "tf.raw_ops."}
 
 
@@ -34,6 +35,12 @@ def texts(spec: LayerSpec, calls: Sequence[Call]) -> list[str]:
     shown = f"{PREFIXES.get(kind, '')}{function}"
     found = [f"{shown}({_arguments(call.args, {**spec.config, **call.kwargs})})" for call in calls[:MOST]]
     return list(dict.fromkeys(found))
+
+
+def arguments(spec: LayerSpec) -> dict[str, str]:
+    """What the config of somebody's own class gives to its constructor, as text."""
+    own = ((word, value) for word, value in spec.config.items() if word not in OF_EVERY_LAYER and value is not None)
+    return {word: _value(value) for word, value in list(own)[: 4 * MOST]}
 
 
 def _arguments(args: Sequence[Any], kwargs: dict) -> str:

@@ -102,6 +102,9 @@ def _unsupported(rows: list[dict]) -> Iterator[str]:
         yield f"  {_clean(row['layer'])} ({_clean(row['class_name'])}): {_clean(row['reason'], 400)}"
         yield from (f"      {line}" for line in _code(row["code"]))
         yield from (f"      call     {_clean(call, 400)}" for call in row["calls"])
+        if row["arguments"]:
+            shown = (f"{_clean(word)}={_clean(value, 400)}" for word, value in row["arguments"].items())
+            yield f"      config   {', '.join(shown)}"
         if row["suggestion"]:
             yield f"      try      custom_objects={{{row['keys'][0]!r}: {_clean(row['suggestion'], 400)}}}"
         elif row["keys"]:

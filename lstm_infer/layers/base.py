@@ -4,6 +4,7 @@ A layer called on arrays computes; called on `Tensor` objects it records a `Node
 know nothing of files and Keras versions: what a version changes reaches them as `Semantics`.
 """
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -257,7 +258,8 @@ class Layer:
                 expected = f"expected {MOST_TRIED:,} numbers at most, or a layer with compute_output_shape()"
                 raise InputError(f"layer '{self.name}': found inputs of shape {input_shape}, {expected}")
             zeros = map_shapes(lambda shape: np.zeros(shape, self.dtype), sizes, leaf=list)
-            return map_structure(np.shape, self.call(zeros))
+            with self._weightless(free):
+                return map_structure(np.shape, self.call(zeros))
 
         first, second = trial(2), trial(3)
 
@@ -267,6 +269,19 @@ class Layer:
             return tuple(m if m == n else None for m, n in zip(a, b, strict=True))
 
         return join(first, second)
+
+    @contextlib.contextmanager
+    def _weightless(self, free):
+        """Give zeros, which take no memory, in place of weights that are not here yet, while `call` is tried."""
+        lacking = [layer for _, layer in self.walk() if layer.expected_shapes and not layer.weights]
+        for layer in lacking:
+            shapes = {name: [free if n is None else n for n in s] for name, s in layer.expected_shapes.items()}
+            layer.weights = {name: np.broadcast_to(layer.dtype.type(0), shape) for name, shape in shapes.items()}
+        try:
+            yield
+        finally:
+            for layer in lacking:
+                layer.weights = {}
 
     # ------------------------------------------------------------ dtype
     @property

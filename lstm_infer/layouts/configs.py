@@ -6,7 +6,7 @@ imported, unmarshalled or run: functions stay names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +56,8 @@ def translate(item: Any, context: Context, name: str | None = None) -> LayerSpec
     if isinstance(config, dict):
         name = config.get("name", name)
     name = item.get("name", name)
-    if class_name in MODELS and (isinstance(config, list) or isinstance(config.get("layers"), list)):
+    kind = kind_of_model(item, context.plain)
+    if kind and (isinstance(config, list) or isinstance(config.get("layers"), list)):
         return model(item, context.deeper(label), name)
     if isinstance(config, list):
         context.fail(label, f"{class_name} has a list for its config", "an object")
@@ -73,7 +74,8 @@ def translate(item: Any, context: Context, name: str | None = None) -> LayerSpec
 def model(item: dict, context: Context, name: Any = None) -> ModelSpec:
     """A Sequential or functional model of any generation."""
     item = merges.unfold(item, context.fail)
-    class_name, config = MODELS[item["class_name"]], item.get("config")
+    class_name, config = kind_of_model(item, context.plain), item.get("config")
+    own_class = None if item["class_name"] in MODELS else item["class_name"]
     config = {"layers": config} if isinstance(config, list) else config
     items = config.get("layers") if isinstance(config, dict) else None
     name = config.get("name") or name or class_name.lower() if isinstance(config, dict) else "?"
@@ -88,8 +90,27 @@ def model(item: dict, context: Context, name: Any = None) -> ModelSpec:
         context.fail(name, f"has two layers named {max(names, key=names.count)}", "every name once")
     trainable = config.get("trainable") is not False
     if class_name == "Sequential":
-        return inputs.complete(ModelSpec(class_name, name, layers, trainable=trainable), config, items, context)
-    return ModelSpec(class_name, name, layers, *nodes.read(config, items, layers, context), trainable=trainable)
+        spec = ModelSpec(class_name, name, layers, trainable=trainable, own_class=own_class)
+        return inputs.complete(spec, config, items, context)
+    graph = nodes.read(config, items, layers, context)
+    return ModelSpec(class_name, name, layers, *graph, trainable=trainable, own_class=own_class)
+
+
+def kind_of_model(item: dict, plain: Collection[str]) -> str | None:
+    """``Sequential`` or ``Functional``; None of a layer, and of a model of somebody's own class that is not `plain`.
+
+    What a class adds is code, so only the user can say that it changes nothing in what is predicted.
+    """
+    if item["class_name"] in MODELS:
+        return MODELS[item["class_name"]]
+    config = item.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        return None
+    class_name = item["class_name"]
+    names = (config.get("name"), item.get("registered_name"), class_name, class_name.rpartition(">")[2])
+    if not any(isinstance(name, str) and name in plain for name in names):
+        return None
+    return "Functional" if "output_layers" in config else "Sequential"
 
 
 def _default_name(item: Any, index: int) -> str:

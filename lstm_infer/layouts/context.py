@@ -23,6 +23,7 @@ class Context:
     weights: RawWeights | None = None
     nesting: int = 0
     data_format: str | None = None  # what layers of Keras 1 mean that do not say it, as far as others of the model tell
+    plain: frozenset[str] = frozenset()  # names and classes of models that are said to compute nothing of their own
     counted: list[int] = field(default_factory=lambda: [0])  # items so far; shared by all contexts of a file
 
     def count(self, layer: object, items: int = 1) -> None:

@@ -224,13 +224,23 @@ def _renumber(reader: _Reader, values: list, counts: Mapping[str, int], outputs:
     for name, numbers in used.items():
         layer, count = reader.layers[name], counts.get(name, 0)
         keras3 = reader.context.writer.family == "keras3"
-        nested = isinstance(layer, ModelSpec) and (not keras3 or outputs and layer.class_name == "Functional")
-        begins = 1 if (nested and 0 not in numbers) or (isinstance(layer, ModelSpec) and max(numbers) == count) else 0
+        kind = _kind_of_model(layer)
+        nested = kind is not None and (not keras3 or outputs and kind == "Functional")
+        begins = 1 if (nested and 0 not in numbers) or (kind is not None and max(numbers) == count) else 0
         if not all(0 <= number - begins < count for number in numbers):
             reader.layer = name
             reader.fail(f"has {count} calls, and output of call {max(numbers)} is used", "a call that is there")
         first[name] = begins
     return _each_ref(values, lambda ref: replace(ref, call=ref.call - first[ref.layer]))
+
+
+def _kind_of_model(layer: LayerSpec | ModelSpec) -> str | None:
+    """``Functional`` or ``Sequential``, also of a model of somebody's own class; None of a layer."""
+    if isinstance(layer, ModelSpec):
+        return layer.class_name
+    if isinstance(layer.config.get("layers"), list):
+        return "Functional" if "output_layers" in layer.config else "Sequential"
+    return None
 
 
 def _each_ref(value: Any, change: Any) -> Any:

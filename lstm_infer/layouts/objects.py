@@ -57,7 +57,8 @@ def snake_case(class_name: str) -> str:
 
 def kind_of(layer: LayerSpec | ModelSpec) -> str:
     """What the groups of a layer's class are called."""
-    return snake_case((layer.wrapped_in if isinstance(layer, LayerSpec) else None) or layer.class_name)
+    other = layer.wrapped_in if isinstance(layer, LayerSpec) else layer.own_class
+    return snake_case(other or layer.class_name)
 
 
 def owns_arrays(layer: LayerSpec | ModelSpec) -> bool | None:
