@@ -14,10 +14,13 @@ from .layers.base import Tensor, shape_fits, watch
 from .layers.core import Dense, Identity
 from .layers.lines import Link, make_stepper
 from .layers.recurrent import RNN
-from .layers.sequences import FLOAT32, ROWS_EACH, SOON
+from .layers.sequences import FLOAT32, ROWS_AT_ONCE, ROWS_EACH, SOON, work_of
 
 MOST_ROWS = 256
 """Rows that a chain computes: as many as a batch has that is made for the general way."""
+SHORT_WORK = 500_000_000
+"""Multiply-adds of a call up to which threads share the units of many rows, too: it takes a tenth of a millisecond more
+to give every thread rows of its own (measured with two threads: equal at 256 units, 25 timesteps and 64 rows)."""
 MOST_SIZES = 64
 """Batch sizes and shapes that a chain remembers."""
 
@@ -78,15 +81,14 @@ class Chain:
             x = x.get(self._model.inputs[0].name)
         if type(x) is not np.ndarray or x.ndim != 3:
             return None
-        if threads > 1 and len(x) >= ROWS_EACH * threads:  # the general way gives every thread rows of its own
-            return None
         if x.dtype is not FLOAT32 or not x.flags.c_contiguous:
             if x.dtype.kind not in "biuf":
                 return None
             x = np.ascontiguousarray(x, FLOAT32)
-        functions = self._sequences.get(x.shape)
-        if functions is None:
-            functions = self._prepare_sequences(x.shape)
+        known = self._sequences.get(x.shape)
+        functions, work = self._prepare_sequences(x.shape) if known is None else known
+        if threads > 1 and len(x) >= ROWS_EACH * threads and (len(x) > ROWS_AT_ONCE or work > SHORT_WORK):
+            return None  # the general way gives every thread rows of its own
         soon = perf_counter() < self._ended + SOON
         for compute in functions:
             x = compute(x, threads, soon)
@@ -107,18 +109,19 @@ class Chain:
         return function
 
     def _prepare_sequences(self, shape):
-        """Return the functions that compute sequences of a shape; none if they are for the general way."""
-        sequences, given, functions = self._sequences, shape, []
+        """Return the functions that compute sequences of a shape (none: it is for the general way), and their work."""
+        sequences, given, functions, work = self._sequences, shape, [], 0
         self._model.check_ready()
         for layer in _line_of(self._model) if self._takes(shape) else []:
             if isinstance(layer, RNN):
                 functions.append(layer.cell.runner(shape, layer.return_sequences, layer.go_backwards))
+                work += work_of(layer.cell.packed, *shape[:2])
                 shape = (*shape[: 2 if layer.return_sequences else 1], layer.cell.units)
             else:
                 functions.append(layer.runner(shape))
                 shape = (*shape[:-1], layer.units)
-        _remember(sequences, given, functions)
-        return functions
+        _remember(sequences, given, (functions, work))
+        return functions, work
 
     def _takes(self, shape):
         """Whether the model takes inputs of a shape, few enough to be computed at once, and carries no state."""

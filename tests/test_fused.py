@@ -13,6 +13,7 @@ import reference
 from forced import share_everything
 
 import lstm_infer as li
+from lstm_infer import chains
 from lstm_infer.kernels import activations, fused, vector
 from lstm_infer.kernels.address import address_of
 from lstm_infer.kernels.constant import Constant
@@ -631,6 +632,19 @@ def test_a_line_of_layers_takes_many_rows(rows, at_once, monkeypatch):
     expected = np.concatenate([model.predict(x[first : first + 9], threads=1) for first in range(0, rows, 9)])
     for batch_size in (None, 256, 1000):
         assert bits(model.predict(x, batch_size, threads=1)) == bits(expected)
+
+
+@pytest.mark.parametrize("short", [0, chains.SHORT_WORK])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_line_of_layers_in_threads(threads, short, monkeypatch):
+    """Bit for bit, whether threads share the units of all rows or each has rows of its own."""
+    monkeypatch.setattr(chains, "SHORT_WORK", short)
+    monkeypatch.setattr(sequences, "QUICK_WORK", 1)
+    monkeypatch.setattr(sequences, "SHARED_WORK", 1)
+    monkeypatch.setattr(sequences, "STEP_WORK", 1)
+    model, x = line_of("three_lstms"), random_array(65, 5, 4)
+    for rows in (15, 16, 33, 64, 65):
+        assert bits(model.predict(x[:rows], threads=threads)) == bits(model.predict(x[:rows], threads=1))
 
 
 @pytest.mark.parametrize("name", LINES)

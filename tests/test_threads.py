@@ -562,7 +562,7 @@ sequences.cpus = lambda: 64
 model = li.Sequential([li.Input((None, 5)), li.LSTM(33, return_sequences=True)])
 rng = np.random.default_rng(0)
 model.set_weights([rng.normal(size=shape) / 4 for shape in ((5, 132), (33, 132), (132,))])
-data = [rng.normal(size=(batch, 30, 5)).astype(np.float32) for batch in (2, 40)]
+data = [rng.normal(size=(batch, 30, 5)).astype(np.float32) for batch in (2, 70)]
 expected = [model.predict(x, threads=3).tobytes() for x in data]
 child = os.fork()
 assert threads._crew._number == (0 if child == 0 else 2)
