@@ -346,3 +346,18 @@ def test_recorded_operations_are_layers_in_tf_keras_and_not_in_keras_3():
         "tf.math.multiply_2", "tf.math.multiply", "tf.math.greater", "tf.math.greater_1", "tf.stack", "tf.expand_dims",
         "tf.__operators__.getitem_7",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "words"),
+    [
+        ("Tensordot", [numbers(2, 3), numbers(3, 2)], {"axes": 1_000_000}),
+        ("Tensordot", [numbers(2, 3), numbers(3, 2)], {"axes": [[1] * 1_000_000, [0] * 1_000_000]}),
+        ("Tensordot", [numbers(2, 3), numbers(3, 2)], {"axes": -1}),
+        ("Tensordot", [numbers(2, 3), numbers(3, 2)], {"axes": [[1], [0, 1]]}),
+        ("Vander", [numbers(3)], {"N": 10_000_000}),
+    ],
+)
+def test_numbers_that_would_take_minutes_are_refused(name, args, words):
+    with pytest.raises(li.InputError, match="found (axes|N)"):
+        operation(name, *args, **words)

@@ -57,9 +57,13 @@ def matmul(x1, x2, transpose_a=False, transpose_b=False, floatx=FLOAT32, **rest)
 def tensordot(x1, x2, axes=2, floatx=FLOAT32):
     x1, x2 = together([x1, x2], floatx)
     if isinstance(axes, (int, np.integer)):
+        if not 0 <= axes <= min(x1.ndim, x2.ndim):  # of a million axes the product of sizes would take minutes
+            raise ValueError(f"found axes={axes} for arrays of {x1.ndim} and {x2.ndim} dimensions")
         first, second = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
     else:
         first, second = ([int(n)] if isinstance(n, (int, np.integer)) else list(n) for n in axes)
+    if len(set(first)) < len(first) or len(first) > x1.ndim or len(first) != len(second):
+        raise ValueError(f"found axes {str(axes)[:100]} for arrays of {x1.ndim} and {x2.ndim} dimensions")
     first, second = [n % x1.ndim for n in first], [n % x2.ndim for n in second]
     left, right = ([n for n in range(a.ndim) if n not in used] for a, used in ((x1, first), (x2, second)))
     size = math.prod(x1.shape[n] for n in first)

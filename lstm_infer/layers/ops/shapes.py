@@ -21,6 +21,8 @@ MOST = 1 << 30
 """Numbers of an array that an operation may make of sizes that a file gives."""
 MOST_IN_TRIALS = 1 << 22
 """The same while a model is put together."""
+MOST_POWERS = 4096
+"""Powers of a number that `vander` makes, one after the other."""
 _limit = threading.local()
 
 
@@ -406,8 +408,10 @@ def unravel_index(indices, shape):
 
 def vander(x, N=None, increasing=False):  # noqa: N803  (Keras's name)
     x = np.asarray(x)
-    powers = np.arange(x.size if N is None else N)
-    y = np.empty((x.size, powers.size), x.dtype)
+    y = np.empty(bounded([x.size, x.size if N is None else N]), x.dtype)
+    if y.shape[1] > max(x.size, MOST_POWERS):
+        raise ValueError(f"found N={N}, expected {MOST_POWERS} powers at most")
+    powers = np.arange(y.shape[1])
     value = np.ones_like(x)
     for n in powers:
         y[:, n if increasing else -1 - n] = value
